@@ -1,0 +1,333 @@
+package series
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Calendar knows when a market was open. It is immutable and safe for
+// concurrent use. [CalendarByName] returns the built-in ones, [NewCalendar]
+// builds one from data.
+//
+// A calendar answers inside [Calendar.Valid] only: outside of it nothing is
+// known, and nothing is claimed to be open or closed.
+type Calendar struct {
+	name  string
+	valid Span
+	// sessions are in order and do not overlap; open is the set of spans in
+	// which the market was open: the sessions without their breaks.
+	sessions   []Session
+	open       []Span
+	exceptions []Exception
+	// openDay[i] is the index of the first member of open that ends after the
+	// start of day firstDay+i; it makes OpenAt a look at one or two spans.
+	openDay  []int32
+	firstDay int64
+	// data is what the calendar was built from; nil for the 24x7 one.
+	data *CalendarData
+}
+
+// Session is one trading session. From Open to Close the market was open,
+// except in the breaks: Open belongs to the session, Close does not.
+type Session struct {
+	// Date is midnight UTC of the date that the exchange gives the session; it
+	// labels the daily bar. An overnight session opens before its date.
+	Date        Time
+	Open, Close Time
+	// Breaks is the set of pauses, such as a lunch break; it is shared by all
+	// copies of the session and must not be changed.
+	Breaks []Span
+}
+
+// Span is the time of the session, its breaks included.
+func (s Session) Span() Span { return Span{s.Open, s.Close} }
+
+// Exception is a date that departs from the weekly rules of its calendar.
+type Exception struct {
+	Date Time // midnight UTC of the session date
+	// Closed is true where there is no session, false where the session has
+	// other hours than usual or is an extra one.
+	Closed bool
+	// Reason is for a person: "Good Friday", "hurricane Sandy".
+	Reason string
+	Notice Notice
+	Source string // the document that says so
+}
+
+// always answers for every instant that Barkeep accepts.
+var always = &Calendar{name: "24x7", valid: Span{MinTime, MaxTime + 1}}
+
+// Always returns the 24x7 calendar.
+func Always() *Calendar { return always }
+
+// The built-in exchange calendars, each built on first use. A table that does
+// not build is a bug of ours; a test builds them all.
+var builtin = []struct {
+	name  string
+	build func() *Calendar
+}{
+	{"XNAS", sync.OnceValue(func() *Calendar { return mustCalendar(xnas()) })},
+	{"XNYS", sync.OnceValue(func() *Calendar { return mustCalendar(xnys()) })},
+}
+
+func mustCalendar(d CalendarData) *Calendar {
+	c, err := NewCalendar(d)
+	if err != nil {
+		panic("series: " + err.Error())
+	}
+	return c
+}
+
+// CalendarByName returns a built-in calendar: "24x7", "XNYS" or "XNAS", which
+// has the same sessions as XNYS. Case matters. The error lists the names.
+func CalendarByName(name string) (*Calendar, error) {
+	if name == always.name {
+		return always, nil
+	}
+	for _, b := range builtin {
+		if b.name == name {
+			return b.build(), nil
+		}
+	}
+	return nil, fmt.Errorf("calendar %q is not one of %s", name, strings.Join(CalendarNames(), " "))
+}
+
+// CalendarNames returns the names of the built-in calendars, 24x7 first, the
+// exchanges sorted.
+func CalendarNames() []string {
+	names := []string{always.name}
+	for _, b := range builtin {
+		names = append(names, b.name)
+	}
+	return names
+}
+
+// Name is the name of the calendar: a market identifier code, or "24x7".
+func (c *Calendar) Name() string { return c.name }
+
+// String is the name of the calendar.
+func (c *Calendar) String() string { return c.name }
+
+// AlwaysOpen reports whether the market never closes.
+func (c *Calendar) AlwaysOpen() bool { return c.sessions == nil }
+
+// Valid is the span of time for which the calendar answers. Outside of it
+// whether the market was open is unknown.
+func (c *Calendar) Valid() Span { return c.valid }
+
+// OpenAt reports whether the market was open at t, and whether the calendar
+// knows. It is closed in the breaks of a session.
+func (c *Calendar) OpenAt(t Time) (open, known bool) {
+	if !c.valid.Contains(t) {
+		return false, false
+	}
+	if c.AlwaysOpen() {
+		return true, true
+	}
+	i := c.openFrom(t)
+	return i < len(c.open) && c.open[i].From <= t, true
+}
+
+// openFrom is the index of the first open span that ends after t.
+func (c *Calendar) openFrom(t Time) int {
+	day := floorDiv(int64(t), int64(Day)) - c.firstDay
+	if day < 0 {
+		return 0
+	}
+	if day >= int64(len(c.openDay)) {
+		return len(c.open)
+	}
+	i := int(c.openDay[day])
+	for i < len(c.open) && c.open[i].To <= t {
+		i++
+	}
+	return i
+}
+
+// sessionFrom is the index of the first session that closes after t.
+func (c *Calendar) sessionFrom(t Time) int {
+	i, found := slices.BinarySearchFunc(c.sessions, t, func(s Session, t Time) int { return cmp.Compare(s.Close, t) })
+	if found {
+		i++
+	}
+	return i
+}
+
+// dateFrom is the index of the first session dated at or after date.
+func (c *Calendar) dateFrom(date Time) int {
+	i, _ := slices.BinarySearchFunc(c.sessions, date, func(s Session, t Time) int { return cmp.Compare(s.Date, t) })
+	return i
+}
+
+// day is the session of a market that never closes: a day UTC.
+func day(t Time) Session {
+	d := dateOf(t)
+	return Session{Date: d, Open: d, Close: d + Day}
+}
+
+// dateOf is midnight UTC of the day of t.
+func dateOf(t Time) Time { return Time(floorDiv(int64(t), int64(Day))) * Day }
+
+// SessionOf returns the session that was on at t, in a break of it too, and
+// whether there was one. The sessions of the 24x7 calendar are the days UTC.
+func (c *Calendar) SessionOf(t Time) (Session, bool) {
+	if c.AlwaysOpen() {
+		return day(t), c.valid.Contains(t)
+	}
+	if i := c.sessionFrom(t); i < len(c.sessions) && c.sessions[i].Open <= t {
+		return c.sessions[i], true
+	}
+	return Session{}, false
+}
+
+// SessionOn returns the session of the date that holds t, in UTC, and whether
+// the date has one.
+func (c *Calendar) SessionOn(t Time) (Session, bool) {
+	d := dateOf(t)
+	if c.AlwaysOpen() {
+		return day(t), c.valid.Contains(t)
+	}
+	if i := c.dateFrom(d); i < len(c.sessions) && c.sessions[i].Date == d {
+		return c.sessions[i], true
+	}
+	return Session{}, false
+}
+
+// Sessions returns, in order, the sessions that share time with s. The
+// sessions of the 24x7 calendar are the days UTC.
+func (c *Calendar) Sessions(s Span) iter.Seq[Session] {
+	return func(yield func(Session) bool) {
+		if s = s.Intersect(c.valid); s.Empty() {
+			return
+		}
+		if c.AlwaysOpen() {
+			for t := dateOf(s.From); t < s.To; t += Day {
+				if !yield(day(t)) {
+					return
+				}
+			}
+			return
+		}
+		for _, x := range c.sessions[c.sessionFrom(s.From):] {
+			if x.Open >= s.To || !yield(x) {
+				return
+			}
+		}
+	}
+}
+
+// NextOpen returns the first moment after t at which a session opens. There is
+// none if the calendar does not reach that far, or if the market never closes.
+func (c *Calendar) NextOpen(t Time) (Time, bool) {
+	i := c.sessionFrom(t)
+	if i < len(c.sessions) && c.sessions[i].Open <= t {
+		i++
+	}
+	if !c.valid.Contains(t) || i == len(c.sessions) {
+		return 0, false
+	}
+	return c.sessions[i].Open, true
+}
+
+// PreviousClose returns the last moment at or before t at which a session
+// closed. There is none if the calendar does not reach that far, or if the
+// market never closes.
+func (c *Calendar) PreviousClose(t Time) (Time, bool) {
+	i := c.sessionFrom(t)
+	if !c.valid.Contains(t) || i == 0 {
+		return 0, false
+	}
+	return c.sessions[i-1].Close, true
+}
+
+// Exceptions returns, in order, the exceptions dated inside s. Holidays that
+// fall on a day without trading anyway are not among them.
+func (c *Calendar) Exceptions(s Span) iter.Seq[Exception] {
+	return func(yield func(Exception) bool) {
+		i, _ := slices.BinarySearchFunc(c.exceptions, s.From, func(x Exception, t Time) int { return cmp.Compare(x.Date, t) })
+		for _, x := range c.exceptions[i:] {
+			if x.Date >= s.To || !yield(x) {
+				return
+			}
+		}
+	}
+}
+
+// AppendExpected appends to dst, as a set (sorted, disjoint, touching ones
+// joined), the runs of slots of g inside r in which the market was open:
+//
+//   - intraday, a slot whose time [Time(n), Time(n+1)) overlaps a session
+//     outside its breaks;
+//   - 1d, a slot that opens on the UTC date of a session: daily bars are
+//     labelled by session date, whatever the hours of the session;
+//   - 3d, 1w and 1M, a slot that holds at least one session date.
+//
+// Slots that open outside [Calendar.Valid] are not appended. What dst held
+// before is left alone. It allocates only to grow dst.
+func (c *Calendar) AppendExpected(dst []Run, g Grid, r Run) []Run {
+	r = r.Intersect(g.Run(c.valid))
+	if r.Empty() {
+		return dst
+	}
+	switch {
+	case c.AlwaysOpen():
+		return append(dst, r)
+	case g.Interval.Intraday():
+		return c.appendIntraday(dst, g, r)
+	default:
+		return c.appendDates(dst, g, r)
+	}
+}
+
+func (c *Calendar) appendIntraday(dst []Run, g Grid, r Run) []Run {
+	width, phase := int64(g.Interval.Width()), int64(g.Phase)
+	to := g.Time(r.To)
+	var run Run
+	for _, s := range c.open[c.openFrom(g.Time(r.From)):] {
+		if s.From >= to {
+			break
+		}
+		x := Run{
+			Slot(floorDiv(int64(s.From)-phase, width)),
+			Slot(floorDiv(int64(s.To)-1-phase, width) + 1),
+		}
+		if x.From <= run.To && !run.Empty() {
+			run.To = max(run.To, x.To)
+			continue
+		}
+		if run = run.Intersect(r); !run.Empty() {
+			dst = append(dst, run)
+		}
+		run = x
+	}
+	if run = run.Intersect(r); !run.Empty() {
+		dst = append(dst, run)
+	}
+	return dst
+}
+
+func (c *Calendar) appendDates(dst []Run, g Grid, r Run) []Run {
+	// A slot holds the dates from the one on which it opens: with a phase, the
+	// slot that opens at 16:00 of a date is the slot of that date.
+	phase := g.Phase % Day
+	start := len(dst)
+	to := g.Time(r.To)
+	var end Time = MinTime // of the last slot appended
+	for _, s := range c.sessions[c.dateFrom(dateOf(g.Time(r.From))):] {
+		t := s.Date + phase
+		if t >= to {
+			break
+		}
+		if t < end {
+			continue
+		}
+		n := g.SlotAt(t)
+		end = g.Time(n + 1)
+		dst = append(dst[:start], Join(dst[start:], Run{n, n + 1})...)
+	}
+	return dst
+}
