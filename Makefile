@@ -1,0 +1,72 @@
+# Barkeep: `make` alone prints what can be made.
+
+GO      ?= go
+TOOL    := $(GO) tool -modfile=tools/go.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+LISTEN  ?= 127.0.0.1:8080
+DATA    ?= ./data
+
+FUZZTIME  ?= 30s
+BENCH     ?= .
+COUNT     ?= 10
+
+.DEFAULT_GOAL := help
+.PHONY: help build run demo test race lint fmt fuzz golden bench benchcmp clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/barkeep
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/barkeep ./cmd/barkeep
+
+run: build ## build and serve ./data on 127.0.0.1:8080 (LISTEN=, DATA=)
+	@echo
+	@echo "Next, in another terminal:"
+	@echo "  curl http://$(LISTEN)/health"
+	@echo "  bin/barkeep import FILE.csv --symbol BTCUSDT --interval 1m --url http://$(LISTEN)"
+	@echo "  curl 'http://$(LISTEN)/v1/bars?symbol=BTCUSDT&interval=1h&limit=5'"
+	@echo "  bin/barkeep gaps --url http://$(LISTEN)"
+	@echo
+	bin/barkeep serve --data $(DATA) --listen $(LISTEN)
+
+demo: build ## build and show a series with holes and bad ticks, served from a temporary store
+	bin/barkeep demo --listen $(LISTEN)
+
+test: ## vet and run every test
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race: ## run the tests of the core packages under the race detector
+	$(GO) test -race ./series/... ./storage/... ./api/... ./cmd/...
+
+lint: ## vet, formatting and linters
+	$(GO) vet ./...
+	@out=$$($(TOOL) gofumpt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	  if [ -n "$$out" ]; then echo "not formatted, run make fmt:"; echo "$$out"; exit 1; fi
+	$(TOOL) golangci-lint run ./...
+
+fmt: ## format every Go file
+	$(TOOL) gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+fuzz: ## run every fuzz target for 30 s (FUZZTIME=)
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+golden: ## rewrite the expected answers of the tests; read the difference before you commit it
+	@for pkg in $$(git grep -l 'Bool("rewrite"\|/datadriven"' -- '*_test.go' | xargs -r -n1 dirname | sort -u); do \
+	  $(GO) test ./$$pkg -count=1 -rewrite || exit 1; \
+	done
+
+bench: ## run the benchmarks (BENCH=pattern COUNT=10), results in bench.txt
+	$(GO) test ./... -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) | tee bench.txt
+
+benchcmp: ## compare bench.old.txt with bench.txt
+	$(TOOL) benchstat bench.old.txt bench.txt
+
+clean: ## remove what was built; data stays
+	rm -rf bin dist bench.txt
