@@ -1,0 +1,117 @@
+package block
+
+import "math/bits"
+
+// The candle transform replaces the four prices of a bar by differences that
+// are small because of what a bar is:
+//
+//	open  - close of the bar before   (the base, for the first bar)
+//	close - open
+//	high  - max(open, close)          never negative in a sound bar
+//	min(open, close) - low            never negative in a sound bar
+//
+// in that order, O C H L. The first two are zigzag coded, the others only in
+// a wild block, in which some bar is not sound. All of it is arithmetic
+// modulo 2^64, so no input overflows it.
+
+// Indices of the price residuals.
+const (
+	resOpen = iota
+	resClose
+	resHigh
+	resLow
+)
+
+// candle computes the residuals of the prices in place of the integers in o,
+// c, h and l (all of one length), and reports whether the block is wild.
+func candle(o, c, h, l []uint64, base int64) (wild bool) {
+	c, h, l = c[:len(o)], h[:len(o)], l[:len(o)]
+	prev := base
+	var sign int64
+	for i := range o {
+		oi, ci := int64(o[i]), int64(c[i])
+		hr := int64(h[i]) - max(oi, ci)
+		lr := min(oi, ci) - int64(l[i])
+		// Judged by comparison, not by the sign of the difference, which
+		// wraps around for bit patterns far apart.
+		if int64(h[i]) < max(oi, ci) || int64(l[i]) > min(oi, ci) {
+			sign = -1
+		}
+		o[i] = zigzag(oi - prev)
+		c[i] = zigzag(ci - oi)
+		h[i], l[i] = uint64(hr), uint64(lr)
+		prev = ci
+	}
+	if sign == 0 {
+		return false
+	}
+	for i := range h {
+		h[i], l[i] = zigzag(int64(h[i])), zigzag(int64(l[i]))
+	}
+	return true
+}
+
+// gcd returns the greatest common divisor of g and every size(x), where size
+// is the absolute value behind a zigzag code if signed, else x itself read as
+// a two's complement integer. It is 0 if all are 0.
+func gcd(g uint64, x []uint64, signed bool) uint64 {
+	for _, v := range x {
+		if g == 1 {
+			return 1
+		}
+		d := int64(v)
+		if signed {
+			d = unzigzag(v)
+		}
+		a := uint64(d)
+		if d < 0 {
+			a = -a
+		}
+		if g == 0 {
+			g = a
+			continue
+		}
+		if a%g == 0 {
+			continue
+		}
+		for a != 0 {
+			g, a = a, g%a
+		}
+	}
+	return g
+}
+
+// divider divides integers that are known to be multiples of a divisor: a
+// shift takes out the power of two, a multiplication by the inverse modulo
+// 2^64 the odd rest.
+type divider struct {
+	shift   uint
+	inverse uint64
+}
+
+func newDivider(g uint64) divider {
+	shift := uint(bits.TrailingZeros64(g))
+	odd := g >> shift
+	// Newton's iteration doubles the number of right bits: 5, 10, 20, 40, 80.
+	inv := odd*3 ^ 2
+	for range 4 {
+		inv *= 2 - odd*inv
+	}
+	return divider{shift, inv}
+}
+
+func (d divider) divide(v int64) int64 {
+	return int64(uint64(v>>(d.shift&63)) * d.inverse)
+}
+
+// divideAll divides the residuals x by g, which divides each of them.
+func divideAll(x []uint64, g uint64, signed bool) {
+	d := newDivider(g)
+	for i, v := range x {
+		if signed {
+			x[i] = zigzag(d.divide(unzigzag(v)))
+		} else {
+			x[i] = uint64(d.divide(int64(v)))
+		}
+	}
+}

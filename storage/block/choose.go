@@ -1,0 +1,407 @@
+package block
+
+import (
+	"math"
+	"math/bits"
+)
+
+// Choosing a mapping. The common case, decimals of one exponent without
+// exceptions, is recognised from a sample and proved by one pass over all
+// values. Anything else is tried kind by kind, and the kind with the smallest
+// estimated size wins. Nothing is remembered from the block before: a hint
+// would save a few hundred nanoseconds and make the bytes depend on history.
+
+// sampleSize is how many values of a column decide the exponent to try first.
+const sampleSize = 16
+
+// sampleExp returns the least exponent that fits every sampled value of x, or
+// false if some value has none.
+func sampleExp(x []float64, exp uint8) (uint8, bool) {
+	step := max(1, len(x)/sampleSize)
+	for i := 0; i < len(x); i += step {
+		e := decExp(x[i], exp)
+		if e > maxExp {
+			return 0, false
+		}
+		exp = max(exp, e)
+	}
+	return exp, true
+}
+
+// mapPrices fills in the price part of l and the price streams of e.
+func (e *Encoder) mapPrices(l *layout, c *Columns) {
+	for i := range e.prices {
+		e.prices[i] = grow(e.prices[i], l.n)
+	}
+	exp, ok := uint8(0), true
+	for _, x := range [...][]float64{c.Open, c.Close, c.High, c.Low} {
+		if ok {
+			exp, ok = sampleExp(x, exp)
+		}
+	}
+	if ok {
+		ok = e.decimalPrices(l, c, exp)
+	}
+	if !ok {
+		e.anyPrices(l, c)
+	}
+}
+
+// decimalPrices maps prices that are all decimals of exponent exp. It reports
+// false if they are not.
+func (e *Encoder) decimalPrices(l *layout, c *Columns, exp uint8) bool {
+	for i, x := range [...][]float64{c.Open, c.Close, c.High, c.Low} {
+		if !decimals(e.prices[i], x, exp) {
+			return false
+		}
+	}
+	l.price = mapping{kindDec, exp}
+	e.finishPrices(l, int64(e.prices[resOpen][0]))
+	return true
+}
+
+// decimals sets out to the integers of x at exponent exp, and reports whether
+// all of them are exact.
+func decimals(out []uint64, x []float64, exp uint8) bool {
+	p := pow10[exp&15]
+	out = out[:len(x)]
+	var bad uint64
+	for i, v := range x {
+		n := roundGrid(float64(v * p))
+		bad |= math.Float64bits(float64(n)/p) ^ math.Float64bits(v) | outsideGrid(n)
+		out[i] = uint64(n)
+	}
+	return bad == 0
+}
+
+// finishPrices turns the integers in e.prices into residuals and fills in
+// everything of l that depends on them.
+func (e *Encoder) finishPrices(l *layout, base int64) {
+	o, c, h, lo := e.prices[0], e.prices[1], e.prices[2], e.prices[3]
+	low, high := int64(math.MaxInt64), int64(math.MinInt64)
+	for i := range h {
+		high = max(high, int64(h[i]))
+	}
+	for i := range lo {
+		low = min(low, int64(lo[i]))
+	}
+	last := int64(c[len(c)-1])
+	wild := candle(o, c, h, lo, base)
+	l.base = base
+	l.flags &^= flagWild
+	if wild {
+		l.flags |= flagWild
+	}
+	g := gcd(0, o[:min(len(o), sampleSize)], true)
+	g = gcd(g, c, true)
+	g = gcd(g, o, true)
+	g = gcd(g, h, wild)
+	g = gcd(g, lo, wild)
+	l.tick = max(g, 1)
+	if g > 1 {
+		divideAll(o, g, true)
+		divideAll(c, g, true)
+		divideAll(h, g, wild)
+		divideAll(lo, g, wild)
+	}
+	t := int64(l.tick)
+	l.dLow, l.dHigh, l.dClose = (base-low)/t, (high-base)/t, (last-base)/t
+}
+
+// anyPrices maps prices that are not plain decimals.
+func (e *Encoder) anyPrices(l *layout, c *Columns) {
+	columns := [...][]float64{c.Open, c.Close, c.High, c.Low}
+	var list candidates
+	list.gather(columns[:]...)
+	best, cost := list.m[0], uint64(math.MaxUint64)
+	if list.n > 1 {
+		for _, m := range list.m[:list.n] {
+			e.pricesAs(l, &columns, m)
+			if s := e.priceCost(l); s < cost {
+				best, cost = m, s
+			}
+		}
+	}
+	e.pricesAs(l, &columns, best)
+}
+
+// pricesAs maps the prices by m, leaving what m cannot express to exceptions.
+// An exception's place in the streams takes the integer that costs least: the
+// one for which the residual is 0.
+func (e *Encoder) pricesAs(l *layout, columns *[4][]float64, m mapping) {
+	for i, x := range columns {
+		e.exceptions[i] = e.exceptions[i][:0]
+		e.skip[i] = grow(e.skip[i], l.n)
+		e.mapColumn(e.prices[i], &e.priceULP[i], e.skip[i], &e.exceptions[i], x, m)
+	}
+	o, c, h, lo := e.prices[0], e.prices[1], e.prices[2], e.prices[3]
+	base := int64(0)
+search:
+	for row := range o {
+		for i := range e.skip {
+			if !e.skip[i][row] {
+				base = int64(e.prices[i][row])
+				break search
+			}
+		}
+	}
+	if len(e.exceptions[0])+len(e.exceptions[1])+len(e.exceptions[2])+len(e.exceptions[3]) > 0 {
+		prev := uint64(base)
+		for i := range o {
+			if e.skip[0][i] {
+				o[i] = prev
+			}
+			if e.skip[1][i] {
+				c[i] = o[i]
+			}
+			if e.skip[2][i] {
+				h[i] = uint64(max(int64(o[i]), int64(c[i])))
+			}
+			if e.skip[3][i] {
+				lo[i] = uint64(min(int64(o[i]), int64(c[i])))
+			}
+			prev = c[i]
+		}
+	}
+	l.price = m
+	e.finishPrices(l, base)
+}
+
+// mapColumn maps x by m value by value. Where m fails it notes an exception,
+// marks the row in skip (if not nil) and repeats the integer before.
+func (e *Encoder) mapColumn(out []uint64, ulps *[]uint64, skip []bool, list *[]exception, x []float64, m mapping) {
+	if m.hasULP() {
+		*ulps = grow(*ulps, len(x))
+	}
+	prev := uint64(0)
+	for i, v := range x {
+		n, ulp, ok := m.integer(v)
+		if !ok {
+			*list = append(*list, exception{i, math.Float64bits(v)})
+			n, ulp = int64(prev), 0
+		}
+		if skip != nil {
+			skip[i] = !ok
+		}
+		out[i] = uint64(n)
+		prev = uint64(n)
+		if m.hasULP() {
+			(*ulps)[i] = zigzag(ulp)
+		}
+	}
+}
+
+// exceptionCost is the estimated price of an exception in bits: its value and
+// a byte or two of position.
+const exceptionCost = 80
+
+// priceCost estimates the size of the price streams and exceptions in 1/256
+// bits.
+func (e *Encoder) priceCost(l *layout) uint64 {
+	var cost uint64
+	for i := range e.prices {
+		cost += streamCost(e.prices[i]) + uint64(len(e.exceptions[i]))*exceptionCost<<8
+		if l.price.hasULP() {
+			cost += streamCost(e.priceULP[i])
+		}
+	}
+	return cost
+}
+
+// streamCost estimates the entropy-coded size of x in 1/256 bits.
+func streamCost(x []uint64) uint64 {
+	var counts [65]uint64
+	for _, v := range x {
+		counts[bits.Len64(v)]++
+	}
+	var cost uint64
+	n := log2(uint64(len(x)))
+	for k, c := range counts {
+		if c > 0 {
+			cost += c * (n - log2(c) + uint64(k)<<8)
+		}
+	}
+	return cost
+}
+
+// log2 approximates the base-2 logarithm of v > 0 in 1/256, linearly between
+// powers of two: close enough to compare sizes, and the same everywhere.
+func log2(v uint64) uint64 {
+	l := uint64(bits.Len64(v)) - 1
+	return l<<8 + (v<<8>>l - 256)
+}
+
+// candidates are the mappings that may suit values that are not all decimals
+// of one exponent.
+type candidates struct {
+	m [6]mapping
+	n int
+}
+
+func (s *candidates) add(m mapping) {
+	s.m[s.n] = m
+	s.n++
+}
+
+// gather looks at all values of the columns once. If a decimal mapping leaves
+// at most 1 % of exceptions it is the only candidate.
+func (s *candidates) gather(columns ...[]float64) {
+	var least [maxExp + 2]int // values by their least decimal exponent
+	total, narrowed := 0, 0
+	guess := uint8(8)
+	for _, x := range columns {
+		for _, v := range x {
+			e := decExp(v, guess)
+			least[e]++
+			total++
+			if e <= maxExp {
+				guess = max(e, 1)
+			}
+			if _, ok := narrow(v); ok {
+				narrowed++
+			}
+		}
+	}
+	exp, exceptions := bestExp(&least, total)
+	s.add(mapping{kindDec, exp})
+	if exceptions*100 <= total {
+		return
+	}
+	s.add(mapping{kindF64Bits, 0})
+	if narrowed*100 >= total*99 {
+		s.add(mapping{kindF32Bits, 0})
+		s.addFitting(kindF32Dec, columns)
+	}
+	s.addFitting(kindDecULP, columns)
+}
+
+// bestExp weighs, for each exponent, the exceptions that it leaves against
+// the log2(10) bits that each further digit costs every value.
+func bestExp(least *[maxExp + 2]int, total int) (exp uint8, exceptions int) {
+	best := uint64(math.MaxUint64)
+	left := total
+	for e := range maxExp + 1 {
+		left -= least[e]
+		if cost := uint64(left)*exceptionCost*256 + uint64(total)*uint64(e)*850; cost < best {
+			best, exp, exceptions = cost, uint8(e), left
+		}
+	}
+	return exp, exceptions
+}
+
+// addFitting adds the mapping of the given kind with the least exponent that
+// leaves at most 1 % of exceptions, if there is one.
+func (s *candidates) addFitting(kind uint8, columns [][]float64) {
+	for m := (mapping{kind, 0}); m.exp <= maxExp; m.exp++ {
+		if m.fits(columns) {
+			s.add(m)
+			return
+		}
+	}
+}
+
+func (m mapping) fits(columns [][]float64) bool {
+	total := 0
+	for _, x := range columns {
+		total += len(x)
+	}
+	bad := 0
+	for _, x := range columns {
+		for _, v := range x {
+			if _, _, ok := m.integer(v); !ok {
+				if bad++; bad*100 > total {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// mapAmount fills in amount i of l and its streams.
+func (e *Encoder) mapAmount(l *layout, i int, x []float64) {
+	a := &l.amounts[i]
+	e.amounts[i] = grow(e.amounts[i], l.n)
+	out := e.amounts[i]
+	exp, ok := sampleExp(x, 0)
+	if ok && decimals(out, x, exp) {
+		a.m = mapping{kindDec, exp}
+		a.sum = sumGrid(out, exp)
+		finishAmount(a, out)
+		return
+	}
+	list := &e.exceptions[4+i]
+	var found candidates
+	found.gather(x)
+	best, cost := found.m[0], uint64(math.MaxUint64)
+	if found.n > 1 {
+		for _, m := range found.m[:found.n] {
+			e.amountAs(a, i, x, m)
+			s := streamCost(out) + uint64(len(*list))*exceptionCost<<8
+			if m.hasULP() {
+				s += streamCost(e.amountULP[i])
+			}
+			if s < cost {
+				best, cost = m, s
+			}
+		}
+	}
+	e.amountAs(a, i, x, best)
+}
+
+func (e *Encoder) amountAs(a *amount, i int, x []float64, m mapping) {
+	list := &e.exceptions[4+i]
+	*list = (*list)[:0]
+	e.mapColumn(e.amounts[i], &e.amountULP[i], nil, list, x, m)
+	a.m = m
+	a.sum = Sum{}
+	if m.onGrid() {
+		a.sum = sumGrid(e.amounts[i], m.exp)
+		for _, ex := range *list {
+			// The place of an exception holds an integer that does not count.
+			a.sum.addInt(-int64(e.amounts[i][ex.row]))
+			a.sum.addFloat(math.Float64frombits(ex.bits))
+		}
+	} else {
+		for _, v := range x {
+			a.sum.addFloat(v)
+		}
+	}
+	finishAmount(a, e.amounts[i])
+}
+
+// sumGrid adds up integers below 2^51 in size, in two halves that cannot
+// overflow for MaxRows of them.
+func sumGrid(x []uint64, exp uint8) Sum {
+	var hi int64
+	var lo uint64
+	for _, v := range x {
+		hi += int64(v) >> 32
+		lo += v & math.MaxUint32
+	}
+	s := Sum{Hi: hi >> 32, Lo: uint64(hi) << 32, Exp: exp}
+	s.addUint(lo)
+	return s
+}
+
+// finishAmount subtracts the base from x and divides by the lot. The base is 0
+// for amounts that spread from near 0 up, as volumes do, so that the classes
+// of the entropy coder stay centred on the data.
+func finishAmount(a *amount, x []uint64) {
+	low, high := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, v := range x {
+		low, high = min(low, int64(v)), max(high, int64(v))
+	}
+	a.base = 0
+	if low < 0 || uint64(low) > uint64(high)-uint64(low) {
+		a.base = low
+		for i := range x {
+			x[i] -= uint64(low)
+		}
+	}
+	g := gcd(0, x, false)
+	a.lot = max(g, 1)
+	if g > 1 {
+		divideAll(x, g, false)
+	}
+}

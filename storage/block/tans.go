@@ -1,0 +1,334 @@
+package block
+
+import "math/bits"
+
+// A class-tANS stream codes each value x as its class, floor(log2(x+1)), and
+// the class's extra bits, x+1-2^class. Only the class is entropy coded: the
+// bits below it are noise in market data, and a coder of at most 57 symbols
+// needs a table of a few bytes.
+//
+//	u4   log2 of the table size L (5..8)
+//	u3   number of padding bits before the payload
+//	u6   first class
+//	u6   number of classes - 1
+//	     weights of all classes but the last, each as Elias gamma of w+1;
+//	     they sum to 2^L
+//	pad  to the next byte
+//	     payload: padding bits (zero), then the four states, L bits each,
+//	     then per value the bits of its next state and its extra bits
+//
+// Value i uses state i mod 4: four independent chains hide the latency of the
+// table look-ups from the processor. The encoder runs backwards and starts
+// all states at 0, so a decoder that does not end in four zeros at the last
+// bit has read damaged bytes.
+const (
+	maxClass     = 56
+	minTableLog  = 5
+	maxTableLog  = 8
+	maxTableSize = 1 << maxTableLog
+)
+
+// class returns floor(log2(x+1)); x must be below 2^57-1.
+func class(x uint64) uint { return uint(bits.Len64(x+1)) - 1 }
+
+// spread lays the symbols over the table, an odd step apart, so that the
+// places of one symbol are about evenly distributed. Encoder and decoder
+// must agree on it to the letter.
+func spread(table *[maxTableSize]uint8, weights []uint16, logL uint) {
+	size := uint32(1) << logL
+	step := size>>1 + size>>3 + 3
+	pos := uint32(0)
+	for s, w := range weights {
+		for ; w > 0; w-- {
+			table[pos&(maxTableSize-1)] = uint8(s)
+			pos = (pos + step) & (size - 1)
+		}
+	}
+}
+
+// tansEncoder is the scratch space of one tANS stream at a time.
+type tansEncoder struct {
+	classes []uint8
+	buf     []byte
+	hist    [4][64]uint32
+	weights [64]uint16
+	symbols [maxTableSize]uint8
+	next    [maxTableSize]uint16
+	// deltaBits and deltaNext are per class: the first yields the number of
+	// bits to emit from a state, the second the place of the next state.
+	deltaBits [64]uint32
+	deltaNext [64]int32
+}
+
+// tableLog returns the table size for n values of k classes: larger tables
+// follow the frequencies better but cost time to build, and past 2^8 the gain
+// is below 0.2 %.
+func tableLog(n, k int) uint {
+	l := uint(minTableLog)
+	for l < maxTableLog && (n > 50<<(l-minTableLog) || k > 1<<(l-1)) {
+		l++
+	}
+	return l
+}
+
+// normalize scales the counts of classes to weights that sum to 2^logL, at
+// least 1 for a class that occurs. Integers only: the same counts give the
+// same weights on every machine.
+func normalize(weights []uint16, counts []uint32, n int, logL uint) {
+	left := int64(1) << logL
+	for i, c := range counts {
+		w := uint64(0)
+		if c > 0 {
+			w = max(1, (uint64(c)<<logL+uint64(n)/2)/uint64(n))
+		}
+		weights[i] = uint16(w)
+		left -= int64(w)
+	}
+	// Give to, or take from, the class for which one step of weight changes
+	// the total length most, or least: about count/(w+1/2) bits.
+	for ; left > 0; left-- {
+		best := -1
+		for i, c := range counts {
+			if c > 0 && (best < 0 ||
+				uint64(c)*uint64(2*weights[best]+1) > uint64(counts[best])*uint64(2*weights[i]+1)) {
+				best = i
+			}
+		}
+		weights[best]++
+	}
+	for ; left < 0; left++ {
+		best := -1
+		for i, c := range counts {
+			if weights[i] > 1 && (best < 0 ||
+				uint64(c)*uint64(2*weights[best]-1) < uint64(counts[best])*uint64(2*weights[i]-1)) {
+				best = i
+			}
+		}
+		weights[best]--
+	}
+}
+
+// append appends the stream of x to dst. It reports false, with dst as it
+// was, if a value is too large for the classes.
+func (t *tansEncoder) append(dst []byte, x []uint64) ([]byte, bool) {
+	n := len(x)
+	t.classes = grow(t.classes, n)
+	t.hist = [4][64]uint32{}
+	classes := t.classes[:n]
+	for i, v := range x {
+		if v >= 1<<maxClass {
+			return dst, false
+		}
+		c := uint8(bits.Len64(v+1)-1) & 63
+		classes[i] = c
+		t.hist[i&3][c]++
+	}
+	lo, hi := 64, 0
+	var counts [64]uint32
+	present := 0
+	for c := range counts {
+		counts[c] = t.hist[0][c] + t.hist[1][c] + t.hist[2][c] + t.hist[3][c]
+		if counts[c] > 0 {
+			lo, hi = min(lo, c), c
+			present++
+		}
+	}
+	logL := tableLog(n, present)
+	weights := t.weights[lo : hi+1]
+	normalize(weights, counts[lo:hi+1], n, logL)
+	t.build(weights, lo, logL)
+
+	payload, pad := t.payload(x, logL, uint(hi))
+	w := bitAppender{b: dst}
+	w.put(uint64(logL), 4)
+	w.put(uint64(pad), 3)
+	w.put(uint64(lo), 6)
+	w.put(uint64(hi-lo), 6)
+	for _, v := range weights[:len(weights)-1] {
+		k := uint(bits.Len16(v + 1))
+		w.put(0, k-1)
+		w.put(1, 1)
+		w.put(uint64(v+1)&(1<<(k-1)-1), k-1)
+	}
+	return append(w.flush(), payload...), true
+}
+
+// build makes the encoding tables. Symbols are indices into weights; class
+// lo+s is symbol s, and deltaBits and deltaNext are indexed by class.
+func (t *tansEncoder) build(weights []uint16, lo int, logL uint) {
+	size := uint32(1) << logL
+	spread(&t.symbols, weights, logL)
+	var at [64]uint32
+	total := uint32(0)
+	for s, v := range weights {
+		w := uint32(v)
+		at[s] = total
+		if w > 0 {
+			most := uint32(logL)
+			if w > 1 {
+				most -= uint32(bits.Len32(w-1)) - 1
+			}
+			t.deltaBits[lo+s] = most<<16 - w<<most
+		}
+		t.deltaNext[lo+s] = int32(total) - int32(w)
+		total += w
+	}
+	for i := range size {
+		s := t.symbols[i]
+		t.next[at[s]] = uint16(size + i)
+		at[s]++
+	}
+}
+
+// payload codes x from the last value to the first, filling t.buf from its
+// end, and returns the bytes and the number of padding bits at their start.
+func (t *tansEncoder) payload(x []uint64, logL, top uint) (out []byte, pad uint) {
+	t.buf = grow(t.buf, 8*len(x)+len(x)+64)
+	size := uint32(1) << logL
+	states := [4]uint32{size, size, size, size}
+	w := backAppender{b: t.buf, p: len(t.buf)}
+	wide := top+logL > 57
+	for i := len(x) - 1; i >= 0; i-- {
+		c := t.classes[i] & 63
+		st := states[i&3]
+		nb := (st + t.deltaBits[c]) >> 16
+		extra := x[i] + 1 - 1<<c
+		low := uint64(st & (1<<nb - 1))
+		states[i&3] = uint32(t.next[uint32(int32(st>>nb)+t.deltaNext[c])&(maxTableSize-1)])
+		if wide {
+			w.put(extra, uint(c))
+			w.put(low, uint(nb))
+		} else {
+			w.put(low|extra<<nb, uint(nb)+uint(c))
+		}
+	}
+	for i := 3; i >= 0; i-- {
+		w.put(uint64(states[i]-size), logL)
+	}
+	return w.flush()
+}
+
+// backAppender writes bits from the end of a buffer towards its start: what
+// is put last is read first.
+type backAppender struct {
+	b   []byte
+	p   int
+	acc uint64
+	n   uint
+}
+
+// put prepends n <= 57 bits.
+func (w *backAppender) put(v uint64, n uint) {
+	w.acc = w.acc<<(n&63) | v
+	w.n += n
+	putLE64(w.b[w.p-8:w.p], w.acc<<((64-w.n)&63))
+	w.p -= int(w.n >> 3)
+	w.n &= 7
+}
+
+func (w *backAppender) flush() (out []byte, pad uint) {
+	if w.n > 0 {
+		pad = 8 - w.n
+		w.p--
+		w.b[w.p] = byte(w.acc << pad)
+	}
+	return w.b[w.p:], pad
+}
+
+// tansDecoder is the decoding table of one stream at a time, one array per
+// field so that an index of one byte needs no bounds check.
+type tansDecoder struct {
+	symbols [maxTableSize]uint8
+	mask    [maxTableSize]uint64 // of the extra bits, which is also the class's least x
+	class   [maxTableSize]uint8
+	nbits   [maxTableSize]uint8 // bits of the next state
+	low     [maxTableSize]uint8 // mask of those bits
+	base    [maxTableSize]uint8 // next state before those bits
+}
+
+// decode reads len(out) values from b[:size]; b goes on to the end of the
+// block, which spares the fast loop from the stream's end.
+func (t *tansDecoder) decode(out []uint64, b []byte, size int) (reason string) {
+	logL := uint(load64(b[:size], 0) & 15)
+	pos := uint(4)
+	take := func(n uint) uint64 {
+		v := peek(b[:size], pos) & (1<<n - 1)
+		pos += n
+		return v
+	}
+	pad := uint(take(3))
+	lo := uint(take(6))
+	k := uint(take(6)) + 1
+	if logL < minTableLog || logL > maxTableLog || lo+k-1 > maxClass {
+		return "bad entropy table"
+	}
+	var weights [64]uint16
+	left := uint64(1) << logL
+	for i := uint(0); i < k-1; i++ {
+		// w+1 <= 257 has at most 9 bits, so its gamma code at most 17.
+		z := uint(bits.TrailingZeros64(peek(b[:size], pos) | 1<<9))
+		if z > maxTableLog {
+			return "bad entropy weight"
+		}
+		pos += z + 1
+		w := (1<<z | take(z)) - 1
+		if w > left {
+			return "entropy weights exceed the table"
+		}
+		weights[i] = uint16(w)
+		left -= w
+	}
+	if left == 0 {
+		return "entropy weights exceed the table"
+	}
+	weights[k-1] = uint16(left)
+	pos = (pos + 7) &^ 7
+	end := uint(size) * 8
+	pos += pad
+	if pos+4*logL > end {
+		return "entropy stream truncated"
+	}
+	t.build(weights[:k], lo, logL)
+	var st [4]uint8
+	for i := range st {
+		st[i] = uint8(take(logL))
+	}
+	pos = t.values(out, b, pos, &st)
+	if pos != end || st != [4]uint8{} {
+		return "entropy stream does not end where it began"
+	}
+	return ""
+}
+
+func (t *tansDecoder) build(weights []uint16, lo, logL uint) {
+	spread(&t.symbols, weights, logL)
+	size := uint32(1) << logL
+	for i := range size {
+		s := t.symbols[i] & 63
+		x := uint32(weights[s&63])
+		weights[s&63]++
+		nb := logL + 1 - uint(bits.Len32(x))
+		t.nbits[i] = uint8(nb)
+		t.low[i] = 1<<nb - 1
+		t.base[i] = uint8(x<<nb - size)
+		c := lo + uint(s)
+		t.class[i] = uint8(c)
+		t.mask[i] = 1<<c - 1
+	}
+}
+
+// values decodes out from bit position pos on, and returns the position after
+// the last value, which is past the stream's end if the bytes are damaged.
+func (t *tansDecoder) values(out []uint64, b []byte, pos uint, st *[4]uint8) uint {
+	for i := range out {
+		s := st[i&3]
+		w := peek(b, pos)
+		st[i&3] = t.base[s] + uint8(w)&t.low[s]
+		pos += uint(t.nbits[s])
+		w = peek(b, pos)
+		m := t.mask[s]
+		out[i] = m + w&m
+		pos += uint(t.class[s])
+	}
+	return pos
+}
