@@ -314,9 +314,9 @@ func (c *Calendar) appendDates(dst []Run, g Grid, r Run) []Run {
 	// A slot holds the dates from the one on which it opens: with a phase, the
 	// slot that opens at 16:00 of a date is the slot of that date.
 	phase := g.Phase % Day
-	start := len(dst)
 	to := g.Time(r.To)
-	var end Time = MinTime // of the last slot appended
+	var run Run
+	end := MinTime // of the last slot found
 	for _, s := range c.sessions[c.dateFrom(dateOf(g.Time(r.From))):] {
 		t := s.Date + phase
 		if t >= to {
@@ -327,7 +327,17 @@ func (c *Calendar) appendDates(dst []Run, g Grid, r Run) []Run {
 		}
 		n := g.SlotAt(t)
 		end = g.Time(n + 1)
-		dst = append(dst[:start], Join(dst[start:], Run{n, n + 1})...)
+		if n == run.To && !run.Empty() {
+			run.To++
+			continue
+		}
+		if !run.Empty() {
+			dst = append(dst, run)
+		}
+		run = Run{n, n + 1}
+	}
+	if !run.Empty() {
+		dst = append(dst, run)
 	}
 	return dst
 }

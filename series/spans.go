@@ -38,7 +38,13 @@ func Join[T ~int64](dst []Range[T], r Range[T]) []Range[T] {
 func Union[T ~int64](dst, a, b []Range[T]) []Range[T] {
 	start := len(dst)
 	join := func(r Range[T]) {
-		dst = append(dst[:start], Join(dst[start:], r)...)
+		// Not Join on dst[start:]: appending its result would copy the whole
+		// set for every member.
+		if n := len(dst); n > start && r.From <= dst[n-1].To {
+			dst[n-1].To = max(dst[n-1].To, r.To)
+			return
+		}
+		dst = append(dst, r)
 	}
 	for len(a) > 0 && len(b) > 0 {
 		if a[0].From <= b[0].From {

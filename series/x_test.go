@@ -1,0 +1,5 @@
+package series_test
+
+import "math"
+
+var nan = math.NaN()
