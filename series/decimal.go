@@ -18,7 +18,7 @@ import (
 const (
 	maxExponent = 15
 	maxUnits    = 1 << 50
-	// maxChunk values below maxUnits add up inside an int64.
+	// maxChunk values below maxUnits, on top of 2^53, fit into an int64.
 	maxChunk = 1 << 12
 )
 
@@ -35,21 +35,23 @@ func units(x float64, exp int) (int64, bool) {
 // reports whether they all are. It reads each value once; the test of each is
 // what makes the sum exact.
 func sumUnits(values []float64, exp int) (sum float64, ok bool) {
-	if len(values) > maxChunk {
-		return 0, false
-	}
 	p := powers[exp]
 	var total int64
-	for _, x := range values {
-		// The conversion keeps the compiler from fusing the two operations.
-		n := int64(float64(x*p) + 0.5)
-		if uint64(n) >= maxUnits || float64(n)/p != x {
+	for len(values) > 0 {
+		chunk := values[:min(len(values), maxChunk)]
+		values = values[len(chunk):]
+		for _, x := range chunk {
+			// The conversion keeps the compiler from fusing the two operations.
+			n := int64(float64(x*p) + 0.5)
+			if uint64(n) >= maxUnits || float64(n)/p != x {
+				return 0, false
+			}
+			total += n
+		}
+		// Larger integers are not all floats: one division would be two roundings.
+		if total > 1<<53 {
 			return 0, false
 		}
-		total += n
-	}
-	if total > 1<<53 {
-		return 0, false
 	}
 	return float64(total) / p, true
 }

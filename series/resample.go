@@ -329,7 +329,14 @@ func (b *bucket) mark(provs []Prov) bool {
 		b.first, b.or, b.and, b.diff = provs[0], 0, ^Prov(0), 0
 	}
 	first, or, and, diff := b.first, Prov(0), b.and, b.diff
-	for _, p := range provs {
+	same := 0
+	for same < len(provs) && provs[same] == first {
+		same++
+	}
+	if same > 0 {
+		or, and = first, and&first
+	}
+	for _, p := range provs[same:] {
 		or |= p
 		and &= p
 		diff |= p ^ first
@@ -346,24 +353,36 @@ func (b *bucket) prices(src *Columns, i, j int) {
 		b.open, b.high, b.low = at(src.Open, i, 0), at(src.High, i, 0), at(src.Low, i, 0)
 	}
 	b.close = at(src.Close, j-1, 0)
-	if len(src.High) > 0 {
-		high := b.high
-		for _, x := range src.High[i:j] {
-			if x > high {
-				high = x
-			}
-		}
-		b.high = high
+	if len(src.High) > 0 && len(src.Low) > 0 {
+		b.high, b.low = extremes(b.high, b.low, src.High[i:j], src.Low[i:j])
+		return
 	}
-	if len(src.Low) > 0 {
-		low := b.low
-		for _, x := range src.Low[i:j] {
-			if x < low {
-				low = x
-			}
-		}
-		b.low = low
+	for k := i; k < j; k++ {
+		b.high = max(b.high, at(src.High, k, 0))
+		b.low = min(b.low, at(src.Low, k, 0))
 	}
+}
+
+// extremes is the highest of high and highs and the lowest of low and lows.
+// The bits of floats that are not negative order as integers do, and for
+// integers the compiler avoids the branch, which a random walk makes the
+// processor mispredict several times an hour.
+func extremes(high, low float64, highs, lows []float64) (float64, float64) {
+	h, l := int64(math.Float64bits(high)), int64(math.Float64bits(low))
+	signs := h | l
+	lows = lows[:len(highs)]
+	for k, x := range highs {
+		hx, lx := int64(math.Float64bits(x)), int64(math.Float64bits(lows[k]))
+		signs |= hx | lx
+		h, l = max(h, hx), min(l, lx)
+	}
+	if signs >= 0 {
+		return math.Float64frombits(uint64(h)), math.Float64frombits(uint64(l))
+	}
+	for k, x := range highs {
+		high, low = max(high, x), min(low, lows[k])
+	}
+	return high, low
 }
 
 // pricesSparse is prices for bars of which some did not trade.
