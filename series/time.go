@@ -87,7 +87,7 @@ func checkTime(t Time, s string) (Time, error) {
 func FromUnix(n int64) Time {
 	switch m := max(n, -n); {
 	case m < 0: // math.MinInt64
-		return Time(n / 1e6)
+		return Time(floorDiv(n, 1e6))
 	case m < 1e11:
 		return Time(n * 1000)
 	case m < 1e14:

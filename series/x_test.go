@@ -1,5 +1,0 @@
-package series_test
-
-import "math"
-
-var nan = math.NaN()
