@@ -1,6 +1,10 @@
 package block
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+	"unsafe"
+)
 
 // reader walks over the variable part of a block. After the first failure it
 // returns zeros and keeps the reason, so that callers check once per section.
@@ -130,6 +134,30 @@ func load64(b []byte, i int) uint64 {
 
 // peek returns at least 57 bits from bit position p on.
 func peek(b []byte, p uint) uint64 { return load64(b, int(p>>3)) >> (p & 7) }
+
+// bigEndian reports whether the machine stores the high byte first.
+var bigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
+
+// load is peek without a bounds check: the caller has made sure that the 8
+// bytes at bit position pos belong to the slice at p.
+func load(p unsafe.Pointer, pos uint) uint64 {
+	w := *(*uint64)(unsafe.Add(p, pos>>3))
+	if bigEndian {
+		w = bits.ReverseBytes64(w)
+	}
+	return w >> (pos & 7)
+}
+
+// fill sets every element of s to v.
+func fill[T any](s []T, v T) {
+	if len(s) == 0 {
+		return
+	}
+	s[0] = v
+	for n := 1; n < len(s); n *= 2 {
+		copy(s[n:], s[:n])
+	}
+}
 
 // grow returns s with length n, reusing its capacity, contents undefined.
 func grow[T any](s []T, n int) []T {

@@ -3,6 +3,7 @@ package block
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"unsafe"
 )
 
@@ -140,8 +141,8 @@ func words(x []float64) []uint64 {
 	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }
 
-// stream decodes stream i into out.
-func (d *Decoder) stream(data []byte, i int, out []uint64) *CorruptError {
+// stream decodes stream i into out. Every value is below 2^width.
+func (d *Decoder) stream(data []byte, i int, out []uint64) (width uint, err *CorruptError) {
 	s := d.streams[i]
 	// Up to the end of the block, not of the stream: see decodePFOR.
 	b := data[s.off:]
@@ -153,9 +154,8 @@ func (d *Decoder) stream(data []byte, i int, out []uint64) *CorruptError {
 			reason = "bad constant stream"
 			break
 		}
-		for i := range out {
-			out[i] = v
-		}
+		fill(out, v)
+		width = uint(bits.Len64(v))
 	case codecRaw:
 		if s.size != 8*len(out) {
 			reason = "raw stream of the wrong size"
@@ -164,15 +164,16 @@ func (d *Decoder) stream(data []byte, i int, out []uint64) *CorruptError {
 		for i := range out {
 			out[i] = binary.LittleEndian.Uint64(b[8*i:])
 		}
+		width = 64
 	case codecPFOR:
-		reason = decodePFOR(out, b, s.size)
+		width, reason = decodePFOR(out, b, s.size)
 	default:
-		reason = d.tans.decode(out, b, s.size)
+		width, reason = d.tans.decode(out, b, s.size)
 	}
 	if reason != "" {
-		return corrupt(s.off, reason)
+		return 0, corrupt(s.off, reason)
 	}
-	return nil
+	return width, nil
 }
 
 func (d *Decoder) columns(data []byte, want Set, c *Columns) error {
@@ -237,9 +238,19 @@ func (d *Decoder) decodePrices(data []byte, want Set, out [4][]float64) *Corrupt
 	}
 	for i, s := range [...]int{streamOpen, streamClose, streamHigh, streamLow} {
 		if i < k {
-			if err := d.stream(data, s, x[i]); err != nil {
+			if _, err := d.stream(data, s, x[i]); err != nil {
 				return err
 			}
+		}
+	}
+	if l.price.kind == kindDec {
+		if q, ok := l.priceQuotient(); ok {
+			if k == 2 {
+				l.closeQuotients(x[0], x[1], q)
+			} else {
+				l.quotients(x[0], x[1], x[2], x[3], q)
+			}
+			return nil
 		}
 	}
 	if k == 2 {
@@ -256,6 +267,46 @@ func (d *Decoder) decodePrices(data []byte, want Set, out [4][]float64) *Corrupt
 		}
 	}
 	return nil
+}
+
+// priceQuotient returns how to divide the prices of a block of decimals by
+// multiplication, and false if they are too large for that or their range is
+// not known.
+func (l *layout) priceQuotient() (quotient, bool) {
+	q, ok := newQuotient(l.price.exp)
+	if !ok || l.flags&(flagRawStats|flagWild) != 0 {
+		return q, false
+	}
+	t := int64(l.tick)
+	return q, q.exactFor(l.base-t*l.dLow) && q.exactFor(l.base+t*l.dHigh)
+}
+
+// quotients is integrate and floats in one pass.
+func (l *layout) quotients(o, c, h, lo []uint64, q quotient) {
+	c, h, lo = c[:len(o)], h[:len(o)], lo[:len(o)]
+	t := int64(l.tick)
+	prev := l.base
+	for i := range o {
+		oi := prev + unzigzag(o[i])*t
+		ci := oi + unzigzag(c[i])*t
+		hi := max(oi, ci) + int64(h[i])*t
+		li := min(oi, ci) - int64(lo[i])*t
+		o[i], c[i] = q.bits(oi), q.bits(ci)
+		h[i], lo[i] = q.bits(hi), q.bits(li)
+		prev = ci
+	}
+}
+
+// closeQuotients is integrateClose and floats in one pass.
+func (l *layout) closeQuotients(o, c []uint64, q quotient) {
+	c = c[:len(o)]
+	t := int64(l.tick)
+	prev := l.base
+	for i := range o {
+		oi := prev + unzigzag(o[i])*t
+		prev = oi + unzigzag(c[i])*t
+		o[i], c[i] = q.bits(oi), q.bits(prev)
+	}
 }
 
 // integrate turns residuals into integers, undoing candle and divideAll.
@@ -316,7 +367,7 @@ func (d *Decoder) floats(data []byte, x []uint64, m mapping, ulpStream int) *Cor
 		return nil
 	}
 	d.scratch = grow(d.scratch, len(x))
-	if err := d.stream(data, ulpStream, d.scratch); err != nil {
+	if _, err := d.stream(data, ulpStream, d.scratch); err != nil {
 		return err
 	}
 	for i, u := range d.scratch {
@@ -328,8 +379,18 @@ func (d *Decoder) floats(data []byte, x []uint64, m mapping, ulpStream int) *Cor
 func (d *Decoder) decodeAmount(data []byte, i int, out []float64) *CorruptError {
 	a := &d.l.amounts[i]
 	x := words(out)
-	if err := d.stream(data, amountStream(i), x); err != nil {
+	width, err := d.stream(data, amountStream(i), x)
+	if err != nil {
 		return err
+	}
+	if a.m.kind == kindDec && a.base == 0 && width < 48 {
+		q, ok := newQuotient(a.m.exp)
+		if ok && a.lot < q.limit>>width {
+			for i, v := range x {
+				x[i] = q.bits(int64(v * a.lot))
+			}
+			return nil
+		}
 	}
 	if a.lot != 1 || a.base != 0 {
 		for i, v := range x {
@@ -346,15 +407,12 @@ func (d *Decoder) decodeProv(data []byte, out []uint32) *CorruptError {
 		d.palette[i] = uint32(r.uvarint())
 	}
 	if l.palette == 1 {
-		v := d.palette[0]
-		for i := range out {
-			out[i] = v
-		}
+		fill(out, d.palette[0])
 		return nil
 	}
 	d.scratch = grow(d.scratch, l.n)
 	x := d.scratch
-	if err := d.stream(data, streamProv, x); err != nil {
+	if _, err := d.stream(data, streamProv, x); err != nil {
 		return err
 	}
 	if l.palette == 0 {

@@ -3,6 +3,7 @@ package block
 import (
 	"encoding/binary"
 	"math/bits"
+	"unsafe"
 )
 
 // A PFOR stream packs groups of 128 values at the width that is cheapest for
@@ -93,64 +94,155 @@ func appendPacked(dst []byte, x []uint64, shift uint, mask uint64, width uint) [
 }
 
 // decodePFOR reads len(out) values from b[:size]; b goes on to the end of the
-// block.
-func decodePFOR(out []uint64, b []byte, size int) (reason string) {
+// block, so that whole words can be loaded near the stream's end. Every value
+// is below 2^width.
+func decodePFOR(out []uint64, b []byte, size int) (width uint, reason string) {
 	p := 0
 	for len(out) > 0 {
 		g := out[:min(pforGroup, len(out))]
 		out = out[len(g):]
 		if size-p < 2 {
-			return "packed stream truncated"
+			return 0, "packed stream truncated"
 		}
-		width, patches := uint(b[p]), int(b[p+1])
+		w, patches := uint(b[p]), int(b[p+1])
 		p += 2
-		if width > maxClass || patches > len(g) {
-			return "bad packed group"
+		if w > maxClass || patches > len(g) {
+			return 0, "bad packed group"
 		}
-		low := (len(g)*int(width) + 7) / 8
+		low := (len(g)*int(w) + 7) / 8
 		if size-p < low {
-			return "packed stream truncated"
+			return 0, "packed stream truncated"
 		}
-		unpack(g, b, p, width)
+		unpack(g, b[p:], w)
 		p += low
+		width = max(width, w)
 		if patches == 0 {
 			continue
 		}
 		if size-p < 1+patches {
-			return "packed stream truncated"
+			return 0, "packed stream truncated"
 		}
 		hw := uint(b[p])
 		pos := b[p+1 : p+1+patches]
 		p += 1 + patches
 		high := (patches*int(hw) + 7) / 8
-		if hw == 0 || hw+width > maxClass {
-			return "bad packed patch width"
+		if hw == 0 || hw+w > maxClass {
+			return 0, "bad packed patch width"
 		}
 		if size-p < high {
-			return "packed stream truncated"
+			return 0, "packed stream truncated"
 		}
 		at := uint(p) * 8
 		for _, i := range pos {
 			if int(i) >= len(g) {
-				return "packed patch outside of its group"
+				return 0, "packed patch outside of its group"
 			}
-			g[i] |= peek(b, at) & (1<<hw - 1) << width
+			g[i] |= peek(b, at) & (1<<hw - 1) << w
 			at += hw
 		}
 		p += high
+		width = max(width, w+hw)
 	}
 	if p != size {
-		return "packed stream too long"
+		return 0, "packed stream too long"
 	}
-	return ""
+	return width, ""
 }
 
-// unpack reads len(out) values of width <= 56 bits from b[p:].
-func unpack(out []uint64, b []byte, p int, width uint) {
-	at := uint(p) * 8
+// unpack reads len(out) values of width <= 56 bits from the start of b.
+func unpack(out []uint64, b []byte, width uint) {
+	if width == 0 {
+		clear(out)
+		return
+	}
+	n := len(out) &^ 7
+	if len(b) < n/8*int(width)+8 {
+		n = 0
+	}
+	unpackEights(out[:n], b, width)
+	at := uint(n) * width
 	mask := uint64(1)<<width - 1
-	for i := range out {
+	for i := n; i < len(out); i++ {
 		out[i] = peek(b, at) & mask
 		at += width
+	}
+}
+
+// unpackEights is unpack for a multiple of 8 values, with 8 bytes of slack
+// after them: 8 values fill width bytes, so every group of 8 starts at a byte
+// and takes as few loads as its width allows.
+func unpackEights(out []uint64, b []byte, width uint) {
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	mask := uint64(1)<<width - 1
+	w := width & 63
+	switch {
+	case width <= 8:
+		for at := uint(0); len(out) >= 8; at += width {
+			o := (*[8]uint64)(out)
+			v := load(p, at*8)
+			o[0] = v & mask
+			v >>= w
+			o[1] = v & mask
+			v >>= w
+			o[2] = v & mask
+			v >>= w
+			o[3] = v & mask
+			v >>= w
+			o[4] = v & mask
+			v >>= w
+			o[5] = v & mask
+			v >>= w
+			o[6] = v & mask
+			v >>= w
+			o[7] = v & mask
+			out = out[8:]
+		}
+	case width <= 16:
+		// The second load starts at a multiple of 4 bits, 4*16+0 or
+		// 4*15+4 bits from its end at most.
+		for at := uint(0); len(out) >= 8; at += width {
+			o := (*[8]uint64)(out)
+			v := load(p, at*8)
+			o[0] = v & mask
+			v >>= w
+			o[1] = v & mask
+			v >>= w
+			o[2] = v & mask
+			v >>= w
+			o[3] = v & mask
+			v = load(p, at*8+4*width)
+			o[4] = v & mask
+			v >>= w
+			o[5] = v & mask
+			v >>= w
+			o[6] = v & mask
+			v >>= w
+			o[7] = v & mask
+			out = out[8:]
+		}
+	case width <= 29:
+		// A load starts at an even bit, so it holds 58 bits at least.
+		for at := uint(0); len(out) >= 8; at += width {
+			o := (*[8]uint64)(out)
+			v := load(p, at*8)
+			o[0] = v & mask
+			o[1] = v >> w & mask
+			v = load(p, at*8+2*width)
+			o[2] = v & mask
+			o[3] = v >> w & mask
+			v = load(p, at*8+4*width)
+			o[4] = v & mask
+			o[5] = v >> w & mask
+			v = load(p, at*8+6*width)
+			o[6] = v & mask
+			o[7] = v >> w & mask
+			out = out[8:]
+		}
+	default:
+		at := uint(0)
+		for i := range out {
+			out[i] = load(p, at) & mask
+			at += width
+		}
 	}
 }

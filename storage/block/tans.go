@@ -1,6 +1,9 @@
 package block
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // A class-tANS stream codes each value x as its class, floor(log2(x+1)), and
 // the class's extra bits, x+1-2^class. Only the class is entropy coded: the
@@ -35,16 +38,30 @@ func class(x uint64) uint { return uint(bits.Len64(x+1)) - 1 }
 // places of one symbol are about evenly distributed. Encoder and decoder
 // must agree on it to the letter.
 func spread(table *[maxTableSize]uint8, weights []uint16, logL uint) {
-	size := uint32(1) << logL
-	step := size>>1 + size>>3 + 3
-	pos := uint32(0)
+	places := places[logL-minTableLog][:1<<logL]
 	for s, w := range weights {
-		for ; w > 0; w-- {
-			table[pos&(maxTableSize-1)] = uint8(s)
-			pos = (pos + step) & (size - 1)
+		if int(w) > len(places) {
+			return // cannot happen: weights sum to the table size
 		}
+		for _, at := range places[:w] {
+			table[at] = uint8(s)
+		}
+		places = places[w:]
 	}
 }
+
+// places holds, for each table size, the order in which spread fills it.
+var places = func() (p [maxTableLog - minTableLog + 1][maxTableSize]uint8) {
+	for i := range p {
+		size := 1 << (minTableLog + i)
+		at := 0
+		for k := range size {
+			p[i][k] = uint8(at)
+			at = (at + size>>1 + size>>3 + 3) & (size - 1)
+		}
+	}
+	return p
+}()
 
 // tansEncoder is the scratch space of one tANS stream at a time.
 type tansEncoder struct {
@@ -235,20 +252,22 @@ func (w *backAppender) flush() (out []byte, pad uint) {
 	return w.b[w.p:], pad
 }
 
-// tansDecoder is the decoding table of one stream at a time, one array per
-// field so that an index of one byte needs no bounds check.
+// tansDecoder is the decoding table of one stream at a time.
 type tansDecoder struct {
 	symbols [maxTableSize]uint8
-	mask    [maxTableSize]uint64 // of the extra bits, which is also the class's least x
-	class   [maxTableSize]uint8
-	nbits   [maxTableSize]uint8 // bits of the next state
-	low     [maxTableSize]uint8 // mask of those bits
-	base    [maxTableSize]uint8 // next state before those bits
+	// mask selects the extra bits of a state's class, and is also the
+	// class's least value.
+	mask [maxTableSize]uint64
+	// step packs what the inner loop needs of a state, from the lowest byte
+	// up: the number of bits of the next state, that number plus the number
+	// of extra bits, the next state before its bits, the mask of its bits.
+	step [maxTableSize]uint32
 }
 
 // decode reads len(out) values from b[:size]; b goes on to the end of the
-// block, which spares the fast loop from the stream's end.
-func (t *tansDecoder) decode(out []uint64, b []byte, size int) (reason string) {
+// block, which spares the fast loop from the stream's end. Every value is
+// below 2^width.
+func (t *tansDecoder) decode(out []uint64, b []byte, size int) (width uint, reason string) {
 	logL := uint(load64(b[:size], 0) & 15)
 	pos := uint(4)
 	take := func(n uint) uint64 {
@@ -260,7 +279,7 @@ func (t *tansDecoder) decode(out []uint64, b []byte, size int) (reason string) {
 	lo := uint(take(6))
 	k := uint(take(6)) + 1
 	if logL < minTableLog || logL > maxTableLog || lo+k-1 > maxClass {
-		return "bad entropy table"
+		return 0, "bad entropy table"
 	}
 	var weights [64]uint16
 	left := uint64(1) << logL
@@ -268,67 +287,174 @@ func (t *tansDecoder) decode(out []uint64, b []byte, size int) (reason string) {
 		// w+1 <= 257 has at most 9 bits, so its gamma code at most 17.
 		z := uint(bits.TrailingZeros64(peek(b[:size], pos) | 1<<9))
 		if z > maxTableLog {
-			return "bad entropy weight"
+			return 0, "bad entropy weight"
 		}
 		pos += z + 1
 		w := (1<<z | take(z)) - 1
 		if w > left {
-			return "entropy weights exceed the table"
+			return 0, "entropy weights exceed the table"
 		}
 		weights[i] = uint16(w)
 		left -= w
 	}
 	if left == 0 {
-		return "entropy weights exceed the table"
+		return 0, "entropy weights exceed the table"
 	}
 	weights[k-1] = uint16(left)
 	pos = (pos + 7) &^ 7
 	end := uint(size) * 8
 	pos += pad
 	if pos+4*logL > end {
-		return "entropy stream truncated"
+		return 0, "entropy stream truncated"
 	}
 	t.build(weights[:k], lo, logL)
 	var st [4]uint8
 	for i := range st {
 		st[i] = uint8(take(logL))
 	}
-	pos = t.values(out, b, pos, &st)
-	if pos != end || st != [4]uint8{} {
-		return "entropy stream does not end where it began"
+	width = lo + k
+	n := 0
+	if 2*(width-1+logL) <= 57 {
+		n, pos = t.pairs(out, b, pos, &st)
+	} else if width-1+logL <= 57 {
+		n, pos = t.singles(out, b, pos, &st)
 	}
-	return ""
+	pos = t.values(out[n:], b, pos, &st)
+	if pos != end || st != [4]uint8{} {
+		return 0, "entropy stream does not end where it began"
+	}
+	return width, ""
 }
 
 func (t *tansDecoder) build(weights []uint16, lo, logL uint) {
 	spread(&t.symbols, weights, logL)
 	size := uint32(1) << logL
-	for i := range size {
-		s := t.symbols[i] & 63
-		x := uint32(weights[s&63])
-		weights[s&63]++
-		nb := logL + 1 - uint(bits.Len32(x))
-		t.nbits[i] = uint8(nb)
-		t.low[i] = 1<<nb - 1
-		t.base[i] = uint8(x<<nb - size)
-		c := lo + uint(s)
-		t.class[i] = uint8(c)
-		t.mask[i] = 1<<c - 1
+	// Per symbol: where its next state counts from, and its masks.
+	var next [64]uint32
+	var mask [64]uint64
+	for s, w := range weights {
+		next[s&63] = uint32(w)
+		mask[s&63] = 1<<(lo+uint(s)) - 1
+	}
+	for i, s := range t.symbols[:size] {
+		s &= 63
+		x := next[s]
+		next[s] = x + 1
+		nb := uint32(logL) + 1 - uint32(bits.Len32(x))
+		t.step[i] = nb | (nb+uint32(lo)+uint32(s))<<8 | (x<<nb-size)<<16 | (1<<nb-1)<<24
+		t.mask[i] = mask[s]
 	}
 }
 
 // values decodes out from bit position pos on, and returns the position after
 // the last value, which is past the stream's end if the bytes are damaged.
+// State i belongs to the values whose index is i mod 4.
 func (t *tansDecoder) values(out []uint64, b []byte, pos uint, st *[4]uint8) uint {
 	for i := range out {
 		s := st[i&3]
+		e, m := t.step[s], t.mask[s]
 		w := peek(b, pos)
-		st[i&3] = t.base[s] + uint8(w)&t.low[s]
-		pos += uint(t.nbits[s])
-		w = peek(b, pos)
-		m := t.mask[s]
+		st[i&3] = uint8(e>>16) + uint8(w)&uint8(e>>24)
+		// A state and 56 extra bits may be more than one load holds.
+		w = peek(b, pos+uint(e&0xff))
 		out[i] = m + w&m
-		pos += uint(t.class[s])
+		pos += uint(e >> 8 & 0xff)
 	}
 	return pos
+}
+
+// fastMargin is how many bytes must follow the position at which a fast loop
+// starts a round: four values of at most 57 bits and the last load.
+const fastMargin = 4*8 + 8
+
+// pairs decodes as many groups of four values as it safely can, and returns
+// their number and the position after them. Two values together must have at
+// most 57 bits, so that they share one load.
+//
+// The states are four independent dependency chains; all that joins them is
+// the position. Bounds are checked once per group: pos never exceeds limit at
+// its start, and len(out) is a multiple of 4 up to end.
+func (t *tansDecoder) pairs(out []uint64, b []byte, pos uint, st *[4]uint8) (int, uint) {
+	if len(b) < fastMargin || len(out) < 4 {
+		return 0, pos
+	}
+	limit := uint(len(b)-fastMargin) * 8
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	start := unsafe.Pointer(unsafe.SliceData(out))
+	o := uintptr(0)
+	end := uintptr(len(out)&^3) * 8
+	s0, s1, s2, s3 := st[0], st[1], st[2], st[3]
+	for o < end && pos <= limit {
+		w := load(p, pos)
+		e := t.step[s0]
+		m := t.mask[s0]
+		s0 = uint8(e>>16) + uint8(w)&uint8(e>>24)
+		*(*uint64)(unsafe.Add(start, o)) = m + w>>(e&63)&m
+		w >>= e >> 8 & 63
+		f := t.step[s1]
+		m = t.mask[s1]
+		s1 = uint8(f>>16) + uint8(w)&uint8(f>>24)
+		*(*uint64)(unsafe.Add(start, o+8)) = m + w>>(f&63)&m
+		pos += uint(uint8((e + f) >> 8))
+
+		w = load(p, pos)
+		e = t.step[s2]
+		m = t.mask[s2]
+		s2 = uint8(e>>16) + uint8(w)&uint8(e>>24)
+		*(*uint64)(unsafe.Add(start, o+16)) = m + w>>(e&63)&m
+		w >>= e >> 8 & 63
+		f = t.step[s3]
+		m = t.mask[s3]
+		s3 = uint8(f>>16) + uint8(w)&uint8(f>>24)
+		*(*uint64)(unsafe.Add(start, o+24)) = m + w>>(f&63)&m
+		pos += uint(uint8((e + f) >> 8))
+		o += 32
+	}
+	*st = [4]uint8{s0, s1, s2, s3}
+	return int(o / 8), pos
+}
+
+// singles is pairs for values of up to 57 bits: one load for each.
+func (t *tansDecoder) singles(out []uint64, b []byte, pos uint, st *[4]uint8) (int, uint) {
+	if len(b) < fastMargin || len(out) < 4 {
+		return 0, pos
+	}
+	limit := uint(len(b)-fastMargin) * 8
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	start := unsafe.Pointer(unsafe.SliceData(out))
+	o := uintptr(0)
+	end := uintptr(len(out)&^3) * 8
+	s0, s1, s2, s3 := st[0], st[1], st[2], st[3]
+	for o < end && pos <= limit {
+		w := load(p, pos)
+		e := t.step[s0]
+		m := t.mask[s0]
+		s0 = uint8(e>>16) + uint8(w)&uint8(e>>24)
+		*(*uint64)(unsafe.Add(start, o)) = m + w>>(e&63)&m
+		pos += uint(uint8(e >> 8))
+
+		w = load(p, pos)
+		e = t.step[s1]
+		m = t.mask[s1]
+		s1 = uint8(e>>16) + uint8(w)&uint8(e>>24)
+		*(*uint64)(unsafe.Add(start, o+8)) = m + w>>(e&63)&m
+		pos += uint(uint8(e >> 8))
+
+		w = load(p, pos)
+		e = t.step[s2]
+		m = t.mask[s2]
+		s2 = uint8(e>>16) + uint8(w)&uint8(e>>24)
+		*(*uint64)(unsafe.Add(start, o+16)) = m + w>>(e&63)&m
+		pos += uint(uint8(e >> 8))
+
+		w = load(p, pos)
+		e = t.step[s3]
+		m = t.mask[s3]
+		s3 = uint8(e>>16) + uint8(w)&uint8(e>>24)
+		*(*uint64)(unsafe.Add(start, o+24)) = m + w>>(e&63)&m
+		pos += uint(uint8(e >> 8))
+		o += 32
+	}
+	*st = [4]uint8{s0, s1, s2, s3}
+	return int(o / 8), pos
 }
