@@ -29,6 +29,10 @@ type plan struct {
 	// comma says that the decimal point is written as a comma.
 	comma    bool
 	selected []selection
+	// only is the instrument of the file, where a column names it; lastOnly is
+	// how the last row wrote it.
+	only     *selection
+	lastOnly []byte
 	// traded says that the file has real volume, so that a flat bar without
 	// any is one that the source made up.
 	traded bool
@@ -64,6 +68,19 @@ func (p *plan) keeps(cells [][]byte) bool {
 		}
 	}
 	return true
+}
+
+// stranger refuses a row about another instrument than the rest of the file.
+func (p *plan) stranger(cells [][]byte) string {
+	if p.only == nil || p.only.column >= len(cells) || bytes.Equal(cells[p.only.column], p.lastOnly) {
+		return ""
+	}
+	cell := cells[p.only.column]
+	if c := canonical(string(cell)); c != "" && c != p.only.value {
+		return fmt.Sprintf("the row is about %.40q and the rows before it about %q: pick one with --select", cell, p.only.value)
+	}
+	p.lastOnly = append(p.lastOnly[:0], cell...)
+	return ""
 }
 
 // text turns the cells of a row into b. The reason says why it could not.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -48,6 +50,9 @@ func (s *textSource) next(c *series.Columns, limit int, rejected []Rejected) ([]
 		}
 		b.kind = series.Observed
 		hasTime, reason := s.plan.text(cells, &b)
+		if reason == "" {
+			reason = s.plan.stranger(cells)
+		}
 		if reason == "" {
 			reason = s.plan.add(c, &b)
 		}
@@ -206,8 +211,8 @@ func (sm *sample) plan(o Options, e *entry, d *Detection) (*plan, error) {
 	if err := p.selectRows(o.Select, sm.columnNames, sm.width); err != nil {
 		return nil, err
 	}
-	if len(p.selected) > 0 {
-		sm.keep(p)
+	if err := sm.oneSymbol(p, o); err != nil {
+		return nil, err
 	}
 	p.comma = d.Delimiter != "," && sm.decimalComma()
 	if p.comma {
@@ -248,14 +253,33 @@ func (p *plan) selectRows(o map[string]string, names []string, width int) error 
 	return nil
 }
 
-func (sm *sample) keep(p *plan) {
-	kept, at := sm.rows[:0], sm.at[:0]
-	for i, r := range sm.rows {
-		if p.keeps(r) {
-			kept, at = append(kept, r), append(at, sm.at[i])
+// symbolNames are columns that say which instrument a row is about.
+var symbolNames = []string{"symbol", "ticker", "tic", "pair", "instrument", "code", "tscode", "asset", "coin", "name", "stock", "security", "permno", "tickersymbol"}
+
+// oneSymbol refuses a file of several instruments from which none was picked.
+func (sm *sample) oneSymbol(p *plan, o Options) error {
+	for c, n := range sm.columnNames {
+		if !slices.Contains(symbolNames, canonical(n)) || len(sm.rows) == 0 || slices.ContainsFunc(p.selected, func(s selection) bool { return s.column == c }) {
+			continue
 		}
+		var values []string
+		for _, r := range sm.rows {
+			if c < len(r) && len(r[c]) > 0 && !slices.ContainsFunc(values, func(v string) bool { return canonical(v) == canonical(string(r[c])) }) {
+				values = append(values, string(r[c]))
+			}
+			if len(values) > 3 {
+				break
+			}
+		}
+		if len(values) > 1 && (len(values) > 3 || len(p.selected) == 0) {
+			return fmt.Errorf("the column %s names several instruments (%s, ...): pick one with --select %s=%s", n, strings.Join(values, ", "), n, values[0])
+		}
+		if len(values) == 1 {
+			p.only = &selection{c, canonical(values[0])}
+		}
+		return nil
 	}
-	sm.rows, sm.at = kept, at
+	return nil
 }
 
 // decimalComma reports whether numbers are written 1,5: some cell has a comma
