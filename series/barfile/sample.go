@@ -105,11 +105,11 @@ func (sm *sample) splitHeader() {
 	for start < len(sm.rows) && start < 53 && sm.header != nil && isHeader(sm.rows[start]) {
 		start++
 	}
-	sm.rows, sm.at = sm.rows[start:], sm.at[start:]
 	sm.first = 1
-	if len(sm.at) > 0 {
-		sm.first = sm.at[0]
+	if start > 0 {
+		sm.first = sm.at[start-1] + 1
 	}
+	sm.rows, sm.at = sm.rows[start:], sm.at[start:]
 }
 
 // isHeader reports whether a row holds names: none of its cells is a number or

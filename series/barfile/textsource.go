@@ -212,7 +212,7 @@ func (sm *sample) plan(o Options, e *entry, d *Detection) (*plan, error) {
 		return nil, err
 	}
 	if err := sm.oneSymbol(p, o); err != nil {
-		return nil, err
+		return nil, &undecided{err}
 	}
 	p.comma = d.Delimiter != "," && sm.decimalComma()
 	if p.comma {
@@ -226,10 +226,10 @@ func (sm *sample) plan(o Options, e *entry, d *Detection) (*plan, error) {
 	d.Warnings = append(d.Warnings, warnings...)
 	days, hasDate, err := e.date(o)
 	if err != nil {
-		return nil, err
+		return nil, &undecided{err}
 	}
 	if p.spec, warnings, err = sm.inferSpec(p.columns, o, days, hasDate); err != nil {
-		return nil, err
+		return nil, &undecided{err}
 	}
 	d.Warnings = append(d.Warnings, warnings...)
 	d.Columns = make(map[string]string)
@@ -238,7 +238,10 @@ func (sm *sample) plan(o Options, e *entry, d *Detection) (*plan, error) {
 			d.Columns[f.String()] = sm.columnName(p.columns[f])
 		}
 	}
-	return p, sm.measure(p, d)
+	if err := sm.measure(p, d); err != nil {
+		return nil, &undecided{err}
+	}
+	return p, nil
 }
 
 // selectRows resolves Options.Select.
