@@ -1,0 +1,214 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"strconv"
+
+	"github.com/barkeepdb/barkeep/series"
+)
+
+// Entry is a bar in quarantine: refused, or set aside, with its raw value.
+type Entry struct {
+	ID      uint64 // given by the store
+	Key     series.Key
+	Time    series.Time // open time, where one could be read
+	HasTime bool
+	Reason  string
+	Source  string
+	Raw     string      // what the source wrote, shortened to 500 bytes
+	Bar     *series.Bar // where it could be read as a bar
+	At      series.Time // when it was set aside
+}
+
+// asideRecord is an Entry on disk. Floats are bit patterns, because a NaN may
+// be the very reason.
+type asideRecord struct {
+	Time   *series.Time `json:"t,omitempty"`
+	Reason string       `json:"reason"`
+	Source string       `json:"source,omitempty"`
+	Raw    string       `json:"raw,omitempty"`
+	Bar    []string     `json:"bar,omitempty"` // hexadecimal bits: open high low close volume quote_volume trades
+	Prov   series.Prov  `json:"prov,omitempty"`
+	At     series.Time  `json:"at"`
+}
+
+const maxRaw = 500
+
+// asideEntry returns the key and the value of an entry.
+func (s *Store) asideEntry(id seriesID, e Entry) (key, value []byte) {
+	r := asideRecord{Reason: e.Reason, Source: e.Source, Raw: e.Raw, At: e.At}
+	if len(r.Raw) > maxRaw {
+		r.Raw = r.Raw[:maxRaw]
+	}
+	if e.HasTime {
+		r.Time = &e.Time
+	}
+	if b := e.Bar; b != nil {
+		for _, f := range [...]float64{b.Open, b.High, b.Low, b.Close, b.Volume, b.QuoteVolume, b.Trades} {
+			r.Bar = append(r.Bar, strconv.FormatUint(math.Float64bits(f), 16))
+		}
+		r.Prov = b.Prov
+	}
+	value, err := json.Marshal(r)
+	if err != nil { // strings and integers always have a JSON form
+		panic("storage: quarantine entry: " + err.Error())
+	}
+	key = numberKey(spaceAside, id, int64(e.Time))
+	return binary.BigEndian.AppendUint64(key, s.seq.Add(1)), value
+}
+
+// SetAside puts entries into quarantine, in one durable batch. An entry that
+// is there already, same time, reason and raw value, is not added again. Series
+// that do not exist are created, without bars.
+func (s *Store) SetAside(ctx context.Context, es []Entry) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b := s.eng.Batch()
+	n := 0
+	seen := make(map[string]bool)
+	for _, e := range es {
+		st, err := s.create(e.Key, 0)
+		if err != nil {
+			return err
+		}
+		if e.At == 0 {
+			e.At = s.opts.Now()
+		}
+		if len(e.Raw) > maxRaw {
+			e.Raw = e.Raw[:maxRaw]
+		}
+		same, err := s.hasAside(st, &e, seen)
+		if err != nil {
+			return err
+		}
+		if same {
+			continue
+		}
+		key, value := s.asideEntry(st.id, e)
+		if err := b.Set(key, value); err != nil {
+			return err
+		}
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	return s.commit(b)
+}
+
+// hasAside reports whether an entry with the time, reason and raw value of e
+// is stored, or was seen in this call.
+func (s *Store) hasAside(st *state, e *Entry, seen map[string]bool) (bool, error) {
+	id := fmt.Sprintf("%d\x00%d\x00%s\x00%s", st.id, e.Time, e.Reason, e.Raw)
+	if seen[id] {
+		return true, nil
+	}
+	seen[id] = true
+	c, err := s.eng.Cursor(numberKey(spaceAside, st.id, int64(e.Time)), numberKey(spaceAside, st.id, int64(e.Time)+1))
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	for ok := c.First(); ok; ok = c.Next() {
+		v, err := c.Value()
+		if err != nil {
+			return false, err
+		}
+		var r asideRecord
+		if json.Unmarshal(v, &r) == nil && r.Reason == e.Reason && r.Raw == e.Raw {
+			return true, nil
+		}
+	}
+	return false, c.Err()
+}
+
+// Aside streams the quarantine of one series, or with a nil key of all, in
+// order of series and time.
+func (s *Store) Aside(ctx context.Context, key *series.Key) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		lo, hi := []byte{spaceAside}, []byte{spaceAside + 1}
+		if key != nil {
+			st := s.lookup(*key)
+			if st == nil {
+				return
+			}
+			lo, hi = seriesKey(spaceAside, st.id), seriesKey(spaceAside, st.id+1)
+		}
+		c, err := s.eng.Cursor(lo, hi)
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer c.Close()
+		for ok := c.First(); ok; ok = c.Next() {
+			if err := ctx.Err(); err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			e, err := s.readAside(c)
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+		if err := c.Err(); err != nil {
+			yield(Entry{}, err)
+		}
+	}
+}
+
+func (s *Store) readAside(c cursor) (Entry, error) {
+	k := c.Key()
+	if len(k) != 21 {
+		return Entry{}, errors.New("quarantine key has a wrong length")
+	}
+	v, err := c.Value()
+	if err != nil {
+		return Entry{}, err
+	}
+	var r asideRecord
+	if err := json.Unmarshal(v, &r); err != nil {
+		return Entry{}, fmt.Errorf("quarantine entry: %w", err)
+	}
+	e := Entry{ID: binary.BigEndian.Uint64(k[13:]), Reason: r.Reason, Source: r.Source, Raw: r.Raw, At: r.At}
+	s.mu.RLock()
+	if st := s.ids[seriesOf(k)]; st != nil {
+		e.Key = st.key
+	}
+	s.mu.RUnlock()
+	if r.Time != nil {
+		e.Time, e.HasTime = *r.Time, true
+	}
+	if len(r.Bar) == 7 {
+		var f [7]float64
+		for i, x := range r.Bar {
+			u, err := strconv.ParseUint(x, 16, 64)
+			if err != nil {
+				return Entry{}, fmt.Errorf("quarantine entry: %w", err)
+			}
+			f[i] = math.Float64frombits(u)
+		}
+		e.Bar = &series.Bar{Time: e.Time, Open: f[0], High: f[1], Low: f[2], Close: f[3], Volume: f[4], QuoteVolume: f[5], Trades: f[6], Prov: r.Prov}
+	}
+	return e, nil
+}
+
+// countAside counts the quarantine of a series.
+func (s *Store) countAside(r reader, st *state) (int64, error) {
+	c, err := r.Cursor(seriesKey(spaceAside, st.id), seriesKey(spaceAside, st.id+1))
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	var n int64
+	for ok := c.First(); ok; ok = c.Next() {
+		n++
+	}
+	return n, c.Err()
+}

@@ -1,0 +1,347 @@
+package storage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage/block"
+)
+
+// change is one change of one series in the making. Everything that it writes
+// (blocks or rows, summaries, ledger, journal, quarantine) goes to the engine
+// in one batch or one load.
+type change struct {
+	s      *Store
+	st     *state
+	seq    uint64
+	now    series.Time
+	ledger ledger // the new one; its tail is replaced, never changed in place
+	pages  map[int64]*page
+	dirty  map[int64]bool
+	entry  journalEntry
+
+	jobs  []encodeJob
+	sets  []pair                // rows and quarantine; keys in no order
+	drops []series.Range[int64] // blocks whose folded rows are garbage now
+	gone  []int64               // blocks to delete, with their rows
+	bytes int                   // of what is to be written
+}
+
+type pair struct{ key, value []byte }
+
+// encodeJob is a block to be encoded: all its bars in cols.
+type encodeJob struct {
+	sum   *summary // block, present and marks are filled in
+	cols  block.Columns
+	value []byte
+	err   error
+}
+
+// begin starts a change. st.mu must be held until it is committed or dropped.
+func (s *Store) begin(st *state, op journalOp) *change {
+	c := &change{
+		s: s, st: st, seq: s.seq.Add(1), now: s.opts.Now(), ledger: *st.ledger,
+		pages: make(map[int64]*page), dirty: make(map[int64]bool),
+	}
+	c.entry = journalEntry{op: op, series: st.id, at: c.now}
+	return c
+}
+
+// page returns the page with the given number, for reading.
+func (c *change) page(number int64) (*page, error) {
+	if p := c.pages[number]; p != nil {
+		return p, nil
+	}
+	p, err := readPage(c.s.eng, c.st.id, number)
+	if err != nil {
+		return nil, fmt.Errorf("%s: summaries of %v: %w", c.st.key, c.st.grid.Span(pageRun(number)), err)
+	}
+	c.pages[number] = p
+	return p, nil
+}
+
+func pageRun(number int64) series.Run {
+	return series.Run{From: blockStart(number * pageBlocks), To: blockStart((number + 1) * pageBlocks)}
+}
+
+// readPage reads both halves of a page; a page that is absent has no blocks.
+func readPage(r reader, id seriesID, number int64) (*page, error) {
+	var coverage, stats []byte
+	for _, x := range [...]struct {
+		space byte
+		dst   *[]byte
+	}{{spaceCoverage, &coverage}, {spaceStats, &stats}} {
+		if _, err := r.Get(numberKey(x.space, id, number), func(v []byte) error {
+			*x.dst = append(*x.dst, v...)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return decodePage(number, coverage, stats)
+}
+
+// summary returns the summary of a block, or nil if it has no bars.
+func (c *change) summary(b int64) (*summary, error) {
+	if t := c.ledger.tail; t != nil && b == t.block {
+		return t, nil
+	}
+	p, err := c.page(pageOf(b))
+	if err != nil {
+		return nil, err
+	}
+	return p.get(b), nil
+}
+
+// put records the new summary of a block; old is what it replaces, or nil.
+func (c *change) put(old, s *summary) error {
+	l := &c.ledger
+	n := int64(s.stats.count)
+	if old != nil {
+		l.bars -= int64(old.stats.count)
+		l.bytes -= int64(old.stats.bytes)
+		l.blocks--
+		if old.rows > 0 {
+			l.pending--
+		}
+	}
+	if n > 0 || s.damaged {
+		l.bars += n
+		l.bytes += int64(s.stats.bytes)
+		l.blocks++
+		if s.rows > 0 {
+			l.pending++
+		}
+	}
+	t := l.tail
+	if t != nil && s.block < t.block {
+		return c.putPage(s)
+	}
+	if n > 0 {
+		if t != nil && s.block > t.block {
+			if err := c.putPage(t); err != nil {
+				return err
+			}
+		}
+		if old != nil && old.damaged { // a damaged block has its entry in a page
+			if err := c.putPage(&summary{block: s.block}); err != nil {
+				return err
+			}
+		}
+		l.tail = s
+		return nil
+	}
+	if t != nil && t.block == s.block {
+		l.tail = nil // findEnds finds the new one
+	}
+	if s.damaged || old != nil && old.damaged {
+		return c.putPage(s)
+	}
+	return nil
+}
+
+func (c *change) putPage(s *summary) error {
+	p, err := c.page(pageOf(s.block))
+	if err != nil {
+		return err
+	}
+	p.put(s)
+	c.dirty[p.number] = true
+	return nil
+}
+
+// addRows writes rows of one block as one group.
+func (c *change) addRows(b int64, rows []row) {
+	key := rowsKey(c.st.id, b, c.seq)
+	v := beginRows(make([]byte, 0, 16+len(rows)*64), c.now)
+	for i := range rows {
+		v = appendRow(v, rows[i].slot, &rows[i].bar)
+	}
+	c.set(key, endRows(v, key))
+}
+
+func (c *change) set(key, value []byte) {
+	c.sets = append(c.sets, pair{key, value})
+	c.bytes += len(key) + len(value)
+}
+
+// row is a bar and its slot inside a block.
+type row struct {
+	slot uint16
+	bar  series.Bar
+}
+
+// encode runs the jobs, side by side if there are many.
+func (c *change) encode() error {
+	work := func(w *worker, j *encodeJob) {
+		key := blockCheckKey(c.st.id, j.sum.block, c.seq)
+		v := binary.LittleEndian.AppendUint64(make([]byte, 0, 256+10*len(j.cols.Slot)), c.seq)
+		j.value, j.err = w.enc.Encode(v, key, &j.cols)
+		if j.err == nil {
+			j.sum.stats, j.err = statsOf(key, j.value, c.seq)
+		}
+	}
+	if workers := min(runtime.GOMAXPROCS(0), len(c.jobs)/2); workers > 1 {
+		var wg sync.WaitGroup
+		for k := range workers {
+			wg.Go(func() {
+				w := workerPool.Get().(*worker)
+				defer workerPool.Put(w)
+				for i := k; i < len(c.jobs); i += workers {
+					work(w, &c.jobs[i])
+				}
+			})
+		}
+		wg.Wait()
+	} else {
+		w := workerPool.Get().(*worker)
+		defer workerPool.Put(w)
+		for i := range c.jobs {
+			work(w, &c.jobs[i])
+		}
+	}
+	for i := range c.jobs {
+		j := &c.jobs[i]
+		if j.err != nil {
+			return fmt.Errorf("%s: encode bars of %v: %w", c.st.key, c.st.grid.Span(blockRun(j.sum.block)), j.err)
+		}
+		c.bytes += len(j.value) + 13
+	}
+	return nil
+}
+
+// worker holds the scratch memory of one encoder and one decoder.
+type worker struct {
+	enc  block.Encoder
+	dec  block.Decoder
+	cols block.Columns
+}
+
+var workerPool = sync.Pool{New: func() any { return new(worker) }}
+
+// blockCheckKey is what the checksum of a block covers beside its bytes: its
+// key and its version, so that a block cannot be taken for another one or for
+// an older one.
+func blockCheckKey(id seriesID, b int64, version uint64) []byte {
+	return binary.LittleEndian.AppendUint64(numberKey(spaceBlock, id, b), version)
+}
+
+// statsOf reads the figures of an encoded block out of its header.
+func statsOf(key, value []byte, version uint64) (blockStats, error) {
+	h, err := block.ReadHeader(key, value[8:], false)
+	if err != nil {
+		return blockStats{}, err
+	}
+	return blockStats{
+		version: version, bytes: uint32(len(value)), count: uint16(h.Rows),
+		zeroVolume: uint16(h.Stats.ZeroVolume), nonFinite: uint16(h.Stats.NonFinite),
+		open: h.Stats.Open, high: h.Stats.High, low: h.Stats.Low, close: h.Stats.Close,
+		volume: h.Stats.Volume,
+	}, nil
+}
+
+// loadBytes is the size from which a change is written as sorted tables
+// instead of through the log.
+const loadBytes = 1 << 20
+
+// commit writes the change. The returned function waits until it is durable.
+func (c *change) commit(durable bool) (wait func() error, err error) {
+	c.ledger.changes = c.seq
+	encoded := c.ledger.encode(nil)
+	key := seriesKey(spaceLedger, c.st.id)
+	if c.bytes >= loadBytes && len(c.gone) == 0 {
+		wait, err = c.load(key, encoded)
+	} else {
+		wait, err = c.write(key, encoded, durable)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := c.ledger
+	c.st.ledger, c.st.encoded = &l, encoded
+	if l.pending > 1 || l.pending == 1 && (l.tail == nil || l.tail.rows == 0) {
+		if !c.st.late.Swap(true) {
+			select {
+			case c.s.wake <- struct{}{}:
+			default:
+			}
+		}
+	} else {
+		c.st.late.Store(false)
+	}
+	return wait, nil
+}
+
+// small are the pairs that every change writes beside its blocks.
+func (c *change) small(ledgerKey, encoded []byte) []pair {
+	ps := c.sets
+	for number := range c.dirty {
+		coverage, stats := c.pages[number].encode()
+		ps = append(ps,
+			pair{numberKey(spaceCoverage, c.st.id, number), coverage},
+			pair{numberKey(spaceStats, c.st.id, number), stats})
+	}
+	return append(ps, pair{ledgerKey, encoded}, pair{journalKey(c.seq), c.entry.encode(nil)})
+}
+
+// write commits through the log.
+func (c *change) write(ledgerKey, encoded []byte, durable bool) (func() error, error) {
+	b := c.s.eng.Batch()
+	b.Expect(ledgerKey, c.st.encoded)
+	for _, n := range c.gone {
+		if err := b.Delete(numberKey(spaceBlock, c.st.id, n)); err != nil {
+			return nil, err
+		}
+		c.drops = append(c.drops, series.Range[int64]{From: n, To: n + 1})
+	}
+	for _, d := range c.drops {
+		// Before the sets: a later operation of a batch wins.
+		if err := b.DeleteRange(numberKey(spaceRows, c.st.id, d.From), numberKey(spaceRows, c.st.id, d.To)); err != nil {
+			return nil, err
+		}
+	}
+	for i := range c.jobs {
+		if err := b.Set(numberKey(spaceBlock, c.st.id, c.jobs[i].sum.block), c.jobs[i].value); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range c.small(ledgerKey, encoded) {
+		if err := b.Set(p.key, p.value); err != nil {
+			return nil, err
+		}
+	}
+	return c.s.eng.Commit(b, durable)
+}
+
+// load commits as sorted tables. Rows that were folded stay behind: readers
+// pass over them, because their sequence is below the version of the block.
+func (c *change) load(ledgerKey, encoded []byte) (func() error, error) {
+	l, err := c.s.eng.Loader()
+	if err != nil {
+		return nil, err
+	}
+	defer l.Abort()
+	slices.SortFunc(c.jobs, func(a, b encodeJob) int { return int(a.sum.block - b.sum.block) })
+	for i := range c.jobs {
+		if err := l.Set(numberKey(spaceBlock, c.st.id, c.jobs[i].sum.block), c.jobs[i].value); err != nil {
+			return nil, err
+		}
+	}
+	ps := c.small(ledgerKey, encoded)
+	slices.SortFunc(ps, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
+	for _, p := range ps {
+		if err := l.Set(p.key, p.value); err != nil {
+			return nil, err
+		}
+	}
+	l.Expect(ledgerKey, c.st.encoded)
+	if err := l.Commit(); err != nil {
+		return nil, err
+	}
+	return func() error { return nil }, nil
+}

@@ -1,0 +1,296 @@
+package storage
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/barkeepdb/barkeep/series"
+)
+
+// absence is what the store knows of the slots of one series without bars,
+// gathered from summaries alone.
+type absence struct {
+	present  []series.Run // slots with a bar
+	marks    []series.Gap // of them: those that are not plain observed
+	reasons  []series.Gap // slots set aside or explained by evidence; may overlap present
+	expected []series.Run // slots in which the market was open and the symbol listed
+	bars     int64        // slots in present
+}
+
+// look gathers what is known of run. marks are only gathered on request. It
+// reads through one cursor: a scan of a year costs a dozen keys.
+func (v *view) look(run series.Run, withMarks bool) (*absence, error) {
+	a := &absence{}
+	lo, hi := blocksOf(run)
+	if lo == hi {
+		return a, nil
+	}
+	c, err := v.r.Cursor(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := v.lookCoverage(c, a, lo, hi, withMarks); err != nil {
+		return nil, err
+	}
+	if err := v.lookEvidence(c, a, run); err != nil {
+		return nil, err
+	}
+	if err := v.lookAside(c, a, run); err != nil {
+		return nil, err
+	}
+	if n := len(a.present); n > 0 && (a.present[0].From < run.From || a.present[n-1].To > run.To) {
+		a.present = series.Intersect(nil, a.present, []series.Run{run})
+	}
+	a.bars = series.Total(a.present)
+	return a, nil
+}
+
+func (v *view) lookCoverage(c cursor, a *absence, lo, hi int64, withMarks bool) error {
+	r := pageReader{runs: &a.present, runsOnly: true}
+	entry := func() {
+		start := blockStart(r.block)
+		if r.damaged {
+			a.reasons = append(a.reasons, series.Gap{Run: blockRun(r.block), State: series.StateQuarantined, Reason: "the stored block is damaged"})
+		}
+		if withMarks {
+			for _, m := range r.marks {
+				a.marks = append(a.marks, series.Gap{Run: series.Run{From: start + series.Slot(m.from), To: start + series.Slot(m.to)}, State: m.state})
+			}
+		}
+	}
+	t := v.ledger.tail
+	var buf [32]byte
+	prefix := appendNumberKey(buf[:0], spaceCoverage, v.st.id, pageOf(lo))
+	for ok := c.SeekGE(prefix); ok; ok = c.Next() {
+		key := c.Key()
+		if !bytes.Equal(key[:min(5, len(key))], prefix[:5]) {
+			break
+		}
+		number, _ := numberOf(key)
+		if number > pageOf(hi-1) {
+			break
+		}
+		value, err := c.Value()
+		if err != nil {
+			return err
+		}
+		if err := r.reset(number, value); err != nil {
+			return corruptPage(v.st, number, err)
+		}
+		for r.next() {
+			entry()
+		}
+		if r.err != nil {
+			return corruptPage(v.st, number, r.err)
+		}
+	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	if t != nil && t.block >= lo && t.block < hi {
+		r.load(t)
+		r.damaged = t.damaged
+		entry()
+	}
+	return nil
+}
+
+// lookAside adds the slots of quarantined bars.
+func (v *view) lookAside(c cursor, a *absence, run series.Run) error {
+	span := v.st.grid.Span(run)
+	prefix := numberKey(spaceAside, v.st.id, int64(span.From))
+	n := len(a.reasons)
+	for ok := c.SeekGE(prefix); ok; ok = c.Next() {
+		key := c.Key()
+		if !bytes.Equal(key[:min(5, len(key))], prefix[:5]) {
+			break
+		}
+		ms, ok := numberOf(key)
+		t := series.Time(ms)
+		if !ok || t >= span.To {
+			break
+		}
+		if slot := v.st.grid.SlotAt(t); v.st.grid.Time(slot) == t {
+			if k := len(a.reasons) - 1; k >= n && a.reasons[k].To == slot {
+				a.reasons[k].To++
+			} else if k < n || a.reasons[k].To < slot {
+				a.reasons = append(a.reasons, series.Gap{Run: series.Run{From: slot, To: slot + 1}, State: series.StateQuarantined, Reason: "the bar was set aside"})
+			}
+		}
+	}
+	return c.Err()
+}
+
+// expect fills in the expected slots of run.
+func (v *view) expect(a *absence, run series.Run) (*series.Calendar, series.Run, error) {
+	cal, sym, err := v.s.calendar(v.st.key.Symbol)
+	if err != nil {
+		return nil, run, err
+	}
+	listed := v.listed(sym).Intersect(run)
+	if !listed.Empty() {
+		a.expected = cal.AppendExpected(a.expected[:0], v.st.grid, listed)
+	}
+	return cal, listed, nil
+}
+
+// listed is the run in which the symbol was listed, up to the slot that is
+// still forming.
+func (v *view) listed(sym Symbol) series.Run {
+	g := v.st.grid
+	r := series.Run{From: g.SlotAt(series.MinTime) + 1, To: g.SlotAt(v.s.opts.Now())}
+	if sym.Listed != nil {
+		r.From = g.SlotFrom(*sym.Listed)
+	}
+	if sym.Delisted != nil {
+		r.To = min(r.To, g.SlotFrom(*sym.Delisted))
+	}
+	return r
+}
+
+// Gaps finds every expected slot of span that has no bar, with its state. The
+// zero span is from the first bar to the last. It reads summaries only: its
+// cost grows with the number of blocks and gaps, not of bars.
+func (v *Snapshot) Gaps(ctx context.Context, key series.Key, span series.Span) (Scan, error) {
+	if err := ctx.Err(); err != nil {
+		return Scan{}, err
+	}
+	x, err := v.view(key)
+	if err != nil {
+		return Scan{}, err
+	}
+	return x.scan(x.run(span))
+}
+
+func (v *view) scan(run series.Run) (Scan, error) {
+	sc := Scan{Key: v.st.key, Grid: v.st.grid, Run: run}
+	a, err := v.look(run, false)
+	if err != nil {
+		return Scan{}, err
+	}
+	cal, _, err := v.expect(a, run)
+	if err != nil {
+		return Scan{}, err
+	}
+	sc.Calendar = cal.Name()
+	sc.Expected = series.Total(a.expected)
+	sc.Present = a.bars
+	absent := series.Subtract(make([]series.Run, 0, len(a.present)+8), a.expected, a.present)
+	if len(a.reasons) == 0 {
+		sc.Gaps = make([]series.Gap, len(absent))
+		for i, r := range absent {
+			sc.Gaps[i] = series.Gap{Run: r, State: series.StateMissing}
+			sc.Missing += r.Len()
+		}
+		return sc, nil
+	}
+	rest := absent
+	for _, g := range a.reasons {
+		hit := series.Intersect(nil, rest, []series.Run{g.Run})
+		for _, r := range hit {
+			sc.Gaps = append(sc.Gaps, series.Gap{Run: r, State: g.State, Reason: g.Reason})
+		}
+		if len(hit) > 0 {
+			rest = series.Subtract(nil, rest, hit)
+		}
+	}
+	for _, r := range rest {
+		sc.Gaps = append(sc.Gaps, series.Gap{Run: r, State: series.StateMissing})
+		sc.Missing += r.Len()
+	}
+	sortGaps(sc.Gaps)
+	return sc, nil
+}
+
+func sortGaps(gs []series.Gap) {
+	slices.SortFunc(gs, func(a, b series.Gap) int { return cmp.Compare(a.From, b.From) })
+}
+
+// Coverage splits the slots of span into states. The zero span is from the
+// first bar to the last. It reads summaries only.
+func (v *Snapshot) Coverage(ctx context.Context, key series.Key, span series.Span) (Coverage, error) {
+	if err := ctx.Err(); err != nil {
+		return Coverage{}, err
+	}
+	x, err := v.view(key)
+	if err != nil {
+		return Coverage{}, err
+	}
+	return x.coverage(x.run(span))
+}
+
+func (v *view) coverage(run series.Run) (Coverage, error) {
+	cov := Coverage{Key: v.st.key, Grid: v.st.grid, Run: run}
+	a, err := v.look(run, true)
+	if err != nil {
+		return Coverage{}, err
+	}
+	cal, listed, err := v.expect(a, run)
+	if err != nil {
+		return Coverage{}, err
+	}
+	rest := []series.Run{run}
+	if run.Empty() {
+		rest = nil
+	}
+	// Each layer takes its slots from what the layers above it left.
+	take := func(rs []series.Run, st series.State, reason string) {
+		hit := series.Intersect(nil, rest, rs)
+		if len(hit) == 0 {
+			return
+		}
+		for _, r := range hit {
+			cov.Runs = append(cov.Runs, series.Gap{Run: r, State: st, Reason: reason})
+			cov.States[st] += r.Len()
+		}
+		rest = series.Subtract(nil, rest, hit)
+	}
+	for _, m := range a.marks {
+		take([]series.Run{m.Run}, m.State, "")
+	}
+	take(a.present, series.StateObserved, "")
+	for _, g := range a.reasons {
+		take([]series.Run{g.Run}, g.State, g.Reason)
+	}
+	take(a.expected, series.StateMissing, "")
+	now := v.st.grid.SlotAt(v.s.opts.Now())
+	take([]series.Run{{From: now, To: max(now, run.To)}}, series.StateForming, "")
+	if listed.From > run.From {
+		take([]series.Run{{From: run.From, To: min(listed.From, run.To)}}, series.StateUnlisted, "")
+	}
+	if listed.To < run.To {
+		take([]series.Run{{From: max(listed.To, run.From), To: run.To}}, series.StateUnlisted, "")
+	}
+	valid := v.st.grid.Run(cal.Valid().Intersect(v.st.grid.Span(run)))
+	take([]series.Run{valid}, series.StateClosed, "")
+	take(slices.Clone(rest), series.StateUnknown, "the calendar does not reach that far")
+	sortGaps(cov.Runs)
+	cov.Runs = joinStates(cov.Runs)
+	return cov, nil
+}
+
+// joinStates joins neighbours of the same state and reason.
+func joinStates(gs []series.Gap) []series.Gap {
+	out := gs[:0]
+	for _, g := range gs {
+		if n := len(out); n > 0 && out[n-1].To == g.From && out[n-1].State == g.State && out[n-1].Reason == g.Reason {
+			out[n-1].To = g.To
+			continue
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// Gaps is [Snapshot.Gaps] on the store as it is now.
+func (s *Store) Gaps(ctx context.Context, key series.Key, span series.Span) (Scan, error) {
+	return with(s, key, func(v *Snapshot) (Scan, error) { return v.Gaps(ctx, key, span) })
+}
+
+// Coverage is [Snapshot.Coverage] on the store as it is now.
+func (s *Store) Coverage(ctx context.Context, key series.Key, span series.Span) (Coverage, error) {
+	return with(s, key, func(v *Snapshot) (Coverage, error) { return v.Coverage(ctx, key, span) })
+}

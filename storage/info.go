@@ -1,0 +1,94 @@
+package storage
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/barkeepdb/barkeep/series"
+)
+
+// Series lists every series, sorted by symbol and interval.
+func (s *Store) Series() ([]Info, error) {
+	var out []Info
+	for _, st := range s.all() {
+		i, err := s.info(st)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, i)
+	}
+	slices.SortFunc(out, func(a, b Info) int {
+		return cmp.Or(cmp.Compare(a.Symbol, b.Symbol), cmp.Compare(a.Interval, b.Interval))
+	})
+	return out, nil
+}
+
+// Info describes one series.
+func (s *Store) Info(key series.Key) (Info, error) {
+	st, err := s.known(key)
+	if err != nil {
+		return Info{}, err
+	}
+	return s.info(st)
+}
+
+func (s *Store) info(st *state) (Info, error) {
+	st.mu.Lock()
+	err := s.flushRelaxed(st)
+	l := st.ledger
+	grid := st.grid
+	st.mu.Unlock()
+	if err != nil {
+		return Info{}, err
+	}
+	i := Info{Key: st.key, Grid: grid, Bars: l.bars, Bytes: l.bytes}
+	if l.bars > 0 {
+		i.First, i.Last = grid.Time(l.first), grid.Time(l.last)
+	}
+	i.Quarantined, err = s.countAside(s.eng, st)
+	return i, err
+}
+
+// Latest returns the newest bar of a series; ok is false if it has none. It
+// reads no bar.
+func (s *Store) Latest(key series.Key) (bar series.Bar, ok bool, err error) {
+	st, err := s.known(key)
+	if err != nil {
+		return series.Bar{}, false, err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := s.flushRelaxed(st); err != nil {
+		return series.Bar{}, false, err
+	}
+	return st.ledger.lastBar, st.ledger.bars > 0, nil
+}
+
+// Stats are figures of the whole store, for metrics.
+type Stats struct {
+	Series, Bars, Blocks int64
+	BlockBytes           int64 // of encoded blocks
+	Pending              int64 // blocks with rows to fold
+	Changes              uint64
+	DecodedBytes         int64 // held by the cache of decoded blocks
+	DecodedHits          int64
+	DecodedMisses        int64
+	Engine               EngineStats
+}
+
+// Stats returns the figures of the store.
+func (s *Store) Stats() Stats {
+	st := Stats{Changes: s.seq.Load(), Engine: s.eng.Stats()}
+	for _, x := range s.all() {
+		x.mu.Lock()
+		l := x.ledger
+		x.mu.Unlock()
+		st.Series++
+		st.Bars += l.bars
+		st.Blocks += l.blocks
+		st.BlockBytes += l.bytes
+		st.Pending += l.pending
+	}
+	st.DecodedBytes, st.DecodedHits, st.DecodedMisses = s.cache.stats()
+	return st
+}

@@ -1,0 +1,317 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// pebbleFormat is the on-disk format of Pebble, named because its default
+// drops acknowledged rows without an error when a bit of the log flips: only
+// from this format on does the log carry what is needed to notice most of it.
+const pebbleFormat = pebble.FormatValueSeparation
+
+// fatalExit is the exit code after an error that the engine cannot survive,
+// such as a failed fsync: retrying one is unsafe on Linux.
+const fatalExit = 70
+
+type pebbleEngine struct {
+	db      *pebble.DB
+	cache   *pebble.Cache
+	fs      vfs.FS
+	tmp     string // folder for files being loaded
+	loads   atomic.Int64
+	corrupt atomic.Int64
+	bgErrs  atomic.Int64
+
+	mu sync.Mutex // orders the check of expectations and the commit
+}
+
+// openPebble opens the database in dir; tmp is a folder on the same disk for
+// files under construction.
+func openPebble(dir, tmp string, o Options) (*pebbleEngine, error) {
+	p := &pebbleEngine{fs: o.FS, tmp: tmp}
+	po := &pebble.Options{
+		FS:                          o.FS,
+		ReadOnly:                    o.ReadOnly,
+		FormatMajorVersion:          pebbleFormat,
+		MemTableSize:                16 << 20,
+		MemTableStopWritesThreshold: 4,
+		MaxOpenFiles:                512,
+		L0CompactionThreshold:       2,
+		L0StopWritesThreshold:       24,
+		MaxManifestFileSize:         4 << 20,
+		NumPrevManifest:             4,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		Logger:                      pebbleLogger{o.Logger},
+		EventListener: &pebble.EventListener{
+			// Without a handler Pebble ends the process. Handlers run on read
+			// paths: they must not block.
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				p.corrupt.Add(1)
+				o.Logger.Error("data file is damaged", "path", i.Path, "details", fmt.Sprint(i.Details))
+			},
+			BackgroundError: func(err error) {
+				p.bgErrs.Add(1)
+				o.Logger.Error("engine reports a background error", "err", err)
+			},
+			DiskSlow: func(i pebble.DiskSlowInfo) { o.Logger.Warn("disk is slow", "info", i.String()) },
+			WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
+				o.Logger.Warn("writes are stalled", "reason", i.Reason)
+			},
+			WriteStallEnd: func() { o.Logger.Info("writes go on") },
+		},
+	}
+	if o.CacheBytes > 0 {
+		p.cache = pebble.NewCache(o.CacheBytes)
+		defer p.cache.Unref()
+		po.Cache = p.cache
+	} else {
+		po.CacheSize = 1
+	}
+	po.Experimental.ValidateOnIngest = false // every block carries its own checksum
+	for i := range po.Levels {
+		// Blocks are entropy-coded already, and summaries are small.
+		po.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+		po.Levels[i].BlockSize = 16 << 10
+		po.Levels[i].IndexBlockSize = 64 << 10
+	}
+	po.WithFSDefaults()
+	db, err := pebble.Open(dir, po)
+	if err != nil {
+		return nil, err
+	}
+	p.db = db
+	return p, nil
+}
+
+func (p *pebbleEngine) Get(key []byte, use func([]byte) error) (bool, error) {
+	return pebbleGet(p.db, key, use)
+}
+
+func (p *pebbleEngine) Cursor(lo, hi []byte) (cursor, error) { return pebbleIter(p.db, lo, hi) }
+
+func (p *pebbleEngine) Snapshot() snapshot { return pebbleSnapshot{p.db.NewSnapshot()} }
+
+func (p *pebbleEngine) Batch() batch { return &pebbleBatch{Batch: p.db.NewBatch()} }
+
+func (p *pebbleEngine) Commit(b batch, durable bool) (func() error, error) {
+	pb := b.(*pebbleBatch)
+	p.mu.Lock()
+	err := check(p, pb.expected)
+	if err == nil {
+		if durable {
+			err = p.db.ApplyNoSyncWait(pb.Batch, pebble.Sync)
+		} else {
+			err = p.db.Apply(pb.Batch, pebble.NoSync)
+		}
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		var err error
+		if durable {
+			err = pb.SyncWait()
+		}
+		_ = pb.Batch.Close() // only returns memory to a pool
+		return err
+	}, nil
+}
+
+func check(r reader, expected []expectation) error {
+	for _, e := range expected {
+		same := false
+		found, err := r.Get(e.key, func(v []byte) error { same = bytes.Equal(v, e.value); return nil })
+		if err != nil {
+			return err
+		}
+		if found != (e.value != nil) || found && !same {
+			return errStale
+		}
+	}
+	return nil
+}
+
+func (p *pebbleEngine) Loader() (loader, error) { return &pebbleLoader{p: p}, nil }
+
+func (p *pebbleEngine) Checkpoint(dir string) error {
+	return p.db.Checkpoint(dir, pebble.WithFlushedWAL())
+}
+
+func (p *pebbleEngine) Stats() EngineStats {
+	m := p.db.Metrics()
+	return EngineStats{
+		DiskBytes:        int64(m.DiskSpaceUsage()),
+		CacheHits:        m.BlockCache.Hits,
+		CacheMisses:      m.BlockCache.Misses,
+		Memtables:        int64(m.MemTable.Size),
+		Compactions:      m.Compact.Count,
+		CompactionDebt:   int64(m.Compact.EstimatedDebt),
+		WALBytes:         int64(m.WAL.Size),
+		BackgroundErrors: p.bgErrs.Load(),
+		CorruptFiles:     p.corrupt.Load(),
+	}
+}
+
+func (p *pebbleEngine) Close() error { return p.db.Close() }
+
+type pebbleSnapshot struct{ *pebble.Snapshot }
+
+func (s pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
+	return pebbleGet(s.Snapshot, key, use)
+}
+
+func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) { return pebbleIter(s.Snapshot, lo, hi) }
+
+func pebbleGet(r pebble.Reader, key []byte, use func([]byte) error) (bool, error) {
+	v, closer, err := r.Get(key)
+	if err == pebble.ErrNotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = use(v)
+	if cerr := closer.Close(); err == nil {
+		err = cerr
+	}
+	return true, err
+}
+
+func pebbleIter(r pebble.Reader, lo, hi []byte) (cursor, error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	if err != nil {
+		return nil, err
+	}
+	return pebbleCursor{it}, nil
+}
+
+type pebbleCursor struct{ *pebble.Iterator }
+
+func (c pebbleCursor) Value() ([]byte, error) { return c.ValueAndErr() }
+func (c pebbleCursor) Err() error             { return c.Error() }
+
+type expectation struct{ key, value []byte }
+
+type pebbleBatch struct {
+	*pebble.Batch
+	expected []expectation
+}
+
+func (b *pebbleBatch) Set(key, value []byte) error { return b.Batch.Set(key, value, nil) }
+func (b *pebbleBatch) Delete(key []byte) error     { return b.Batch.Delete(key, nil) }
+func (b *pebbleBatch) DeleteRange(lo, hi []byte) error {
+	return b.Batch.DeleteRange(lo, hi, nil)
+}
+func (b *pebbleBatch) Expect(key, value []byte) {
+	b.expected = append(b.expected, expectation{key, value})
+}
+
+// pebbleLoader writes one SSTable per keyspace, because a table whose keys
+// reach from blocks to the registry would overlap every other one.
+type pebbleLoader struct {
+	p        *pebbleEngine
+	w        *sstable.Writer
+	space    byte
+	paths    []string
+	expected []expectation
+	done     bool
+}
+
+func (l *pebbleLoader) Set(key, value []byte) error {
+	if l.w == nil || key[0] != l.space {
+		if err := l.finish(); err != nil {
+			return err
+		}
+		path := l.p.fs.PathJoin(l.p.tmp, fmt.Sprintf("load-%d-%d.sst", os.Getpid(), l.p.loads.Add(1)))
+		f, err := l.p.fs.Create(path, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		l.paths = append(l.paths, path)
+		l.space = key[0]
+		l.w = sstable.NewWriter(objstorageprovider.NewFileWritable(f), sstable.WriterOptions{
+			TableFormat: l.p.db.TableFormat(),
+			Compression: sstable.NoCompression,
+			BlockSize:   16 << 10,
+		})
+	}
+	return l.w.Set(key, value)
+}
+
+func (l *pebbleLoader) Expect(key, value []byte) {
+	l.expected = append(l.expected, expectation{key, value})
+}
+
+// finish closes the table under construction and makes it durable.
+func (l *pebbleLoader) finish() error {
+	if l.w == nil {
+		return nil
+	}
+	err := l.w.Close()
+	l.w = nil
+	return err
+}
+
+func (l *pebbleLoader) Commit() error {
+	if err := l.finish(); err != nil {
+		l.Abort()
+		return err
+	}
+	l.p.mu.Lock()
+	err := check(l.p, l.expected)
+	if err == nil {
+		err = l.p.db.Ingest(context.Background(), l.paths)
+	}
+	l.p.mu.Unlock()
+	if err != nil {
+		l.Abort()
+		return err
+	}
+	l.done = true
+	return nil
+}
+
+func (l *pebbleLoader) Abort() {
+	if l.done {
+		return
+	}
+	l.done = true
+	if l.w != nil {
+		_ = l.w.Close() // the file is removed next
+		l.w = nil
+	}
+	for _, p := range l.paths {
+		_ = l.p.fs.Remove(p) // left-overs are removed at the next open
+	}
+}
+
+// pebbleLogger hands the engine's messages on and ends the process where the
+// engine says that it cannot go on: it relies on Fatalf not returning.
+type pebbleLogger struct{ l *slog.Logger }
+
+func (p pebbleLogger) Infof(format string, args ...any) {
+	p.l.Debug(fmt.Sprintf(format, args...))
+}
+
+func (p pebbleLogger) Errorf(format string, args ...any) {
+	p.l.Error(fmt.Sprintf(format, args...))
+}
+
+func (p pebbleLogger) Fatalf(format string, args ...any) {
+	msg := fmt.Sprintf(format, args...)
+	p.l.Error("engine cannot go on; nothing acknowledged is lost", "err", msg)
+	fmt.Fprintln(os.Stderr, "barkeep: storage engine cannot go on:", msg)
+	os.Exit(fatalExit)
+}

@@ -1,0 +1,258 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/barkeepdb/barkeep/series"
+)
+
+// Snapshot reads the store as it was when the snapshot was taken, whatever is
+// written meanwhile. It holds disk space and memory until it is closed. Its
+// methods may be called from many goroutines at once.
+type Snapshot struct {
+	s    *Store
+	snap snapshot
+}
+
+// Snapshot takes a snapshot. Relaxed writes that were answered before are in it.
+func (s *Store) Snapshot() (*Snapshot, error) {
+	if err := s.flushAll(); err != nil {
+		return nil, err
+	}
+	return &Snapshot{s, s.eng.Snapshot()}, nil
+}
+
+// Close ends the snapshot.
+func (v *Snapshot) Close() error { return v.snap.Close() }
+
+// snapshotOf takes a snapshot for one operation on one series.
+func (s *Store) snapshotOf(key series.Key) (*Snapshot, error) {
+	st, err := s.known(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.settle(st); err != nil {
+		return nil, err
+	}
+	return &Snapshot{s, s.eng.Snapshot()}, nil
+}
+
+// view is one series as a snapshot shows it.
+type view struct {
+	s      *Store
+	st     *state
+	r      reader
+	ledger *ledger
+}
+
+func (v *Snapshot) view(key series.Key) (*view, error) {
+	st, err := v.s.known(key)
+	if err != nil {
+		return nil, err
+	}
+	x := &view{s: v.s, st: st, r: v.snap}
+	found, err := v.snap.Get(seriesKey(spaceLedger, st.id), func(b []byte) error {
+		x.ledger, err = decodeLedger(st.grid, b)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	if !found {
+		x.ledger = &ledger{}
+	}
+	return x, nil
+}
+
+// run returns the slots of span; the zero span is from the first bar to the
+// last.
+func (v *view) run(span series.Span) series.Run {
+	if span == (series.Span{}) {
+		return v.all()
+	}
+	return v.st.grid.Run(span)
+}
+
+func (v *view) all() series.Run {
+	if v.ledger.bars == 0 {
+		return series.Run{}
+	}
+	return series.Run{From: v.ledger.first, To: v.ledger.last + 1}
+}
+
+// eachSummary calls f for the coverage of every block in [lo, hi), in order.
+// The entry that f gets is valid during the call.
+func (v *view) eachSummary(lo, hi int64, r *pageReader, f func(*pageReader) error) error {
+	if t := v.ledger.tail; t == nil || lo >= hi {
+		if lo >= hi || v.ledger.blocks == 0 {
+			return nil
+		}
+	}
+	c, err := v.r.Cursor(numberKey(spaceCoverage, v.st.id, pageOf(lo)), numberKey(spaceCoverage, v.st.id, pageOf(hi-1)+1))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for ok := c.First(); ok; ok = c.Next() {
+		number, _ := numberOf(c.Key())
+		value, err := c.Value()
+		if err != nil {
+			return err
+		}
+		if err := r.reset(number, value); err != nil {
+			return corruptPage(v.st, number, err)
+		}
+		for r.next() {
+			if r.block >= lo && r.block < hi {
+				if err := f(r); err != nil {
+					return err
+				}
+			}
+		}
+		if r.err != nil {
+			return corruptPage(v.st, number, r.err)
+		}
+	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	if t := v.ledger.tail; t != nil && t.block >= lo && t.block < hi {
+		r.load(t)
+		return f(r)
+	}
+	return nil
+}
+
+// load makes r stand at a summary that is decoded already.
+func (r *pageReader) load(s *summary) {
+	r.block, r.damaged, r.rows = s.block, s.damaged, s.rows
+	r.marks = append(r.marks[:0], s.marks...)
+	r.present, r.count = r.present[:0], 0
+	for _, p := range s.present {
+		r.add(p.from, p.to)
+	}
+}
+
+func corruptPage(st *state, number int64, err error) error {
+	return &CorruptError{Key: st.key, Span: st.grid.Span(pageRun(number)), Reason: err.Error()}
+}
+
+// Read fills dst with the bars of span, in order of time; the zero span is all
+// of them. Columns that were not asked for are empty. dst's memory is used
+// again where it suffices.
+func (v *Snapshot) Read(ctx context.Context, key series.Key, span series.Span, o ReadOptions, dst *series.Columns) error {
+	x, err := v.view(key)
+	if err != nil {
+		return err
+	}
+	blocks, err := x.blocks(x.run(span))
+	if err != nil {
+		return err
+	}
+	return x.read(ctx, blocks, o, dst)
+}
+
+// chunkBlocks is how many blocks a streaming read decodes at a time: about a
+// month of minutes.
+const chunkBlocks = 32
+
+// Chunks streams the bars of span by column, in order of time, at most some
+// 46,000 at a time. The columns are valid until the next ones are asked for.
+func (v *Snapshot) Chunks(ctx context.Context, key series.Key, span series.Span, o ReadOptions) iter.Seq2[*series.Columns, error] {
+	return func(yield func(*series.Columns, error) bool) {
+		x, err := v.view(key)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		blocks, err := x.blocks(x.run(span))
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		var dst series.Columns
+		for part := range slices.Chunk(blocks, chunkBlocks) {
+			if err := x.read(ctx, part, o, &dst); err != nil {
+				yield(nil, err)
+				return
+			}
+			if dst.Len() > 0 && !yield(&dst, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Bars streams the bars of span in order of time. After an error it ends.
+func (v *Snapshot) Bars(ctx context.Context, key series.Key, span series.Span, o ReadOptions) iter.Seq2[series.Bar, error] {
+	return func(yield func(series.Bar, error) bool) {
+		for c, err := range v.Chunks(ctx, key, span, o) {
+			if err != nil {
+				yield(series.Bar{}, err)
+				return
+			}
+			for i := range c.Time {
+				if !yield(c.Bar(i), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// with runs f on a snapshot of one series and closes it.
+func with[T any](s *Store, key series.Key, f func(*Snapshot) (T, error)) (T, error) {
+	v, err := s.snapshotOf(key)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	out, err := f(v)
+	return out, errors.Join(err, v.Close())
+}
+
+// Read is [Snapshot.Read] on the store as it is now.
+func (s *Store) Read(ctx context.Context, key series.Key, span series.Span, o ReadOptions, dst *series.Columns) error {
+	_, err := with(s, key, func(v *Snapshot) (struct{}, error) {
+		return struct{}{}, v.Read(ctx, key, span, o, dst)
+	})
+	return err
+}
+
+// Chunks is [Snapshot.Chunks] on the store as it is when the loop begins.
+func (s *Store) Chunks(ctx context.Context, key series.Key, span series.Span, o ReadOptions) iter.Seq2[*series.Columns, error] {
+	return func(yield func(*series.Columns, error) bool) {
+		v, err := s.snapshotOf(key)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer v.Close()
+		for c, err := range v.Chunks(ctx, key, span, o) {
+			if !yield(c, err) {
+				return
+			}
+		}
+	}
+}
+
+// Bars is [Snapshot.Bars] on the store as it is when the loop begins.
+func (s *Store) Bars(ctx context.Context, key series.Key, span series.Span, o ReadOptions) iter.Seq2[series.Bar, error] {
+	return func(yield func(series.Bar, error) bool) {
+		v, err := s.snapshotOf(key)
+		if err != nil {
+			yield(series.Bar{}, err)
+			return
+		}
+		defer v.Close()
+		for b, err := range v.Bars(ctx, key, span, o) {
+			if !yield(b, err) {
+				return
+			}
+		}
+	}
+}

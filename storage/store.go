@@ -1,0 +1,489 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/barkeepdb/barkeep/series"
+)
+
+// Store is an open store. Its methods may be called from many goroutines at
+// once; writes to one series follow each other, writes to several run side by
+// side and share the wait for the disk.
+type Store struct {
+	dir   string
+	opts  Options
+	eng   engine
+	lock  *dirLock
+	seq   atomic.Uint64 // of the last change
+	cache *decodedCache
+
+	mu      sync.RWMutex // guards what follows
+	states  map[series.Key]*state
+	ids     map[seriesID]*state
+	symbols map[string]Symbol
+	sources []string // by SourceID; 0 is "unknown"
+	byName  map[string]series.SourceID
+	closed  bool
+
+	stop chan struct{} // closed by Close
+	wake chan struct{} // there is something to fold
+	work sync.WaitGroup
+}
+
+// state is one series.
+type state struct {
+	id   seriesID
+	key  series.Key
+	grid series.Grid
+
+	mu      sync.Mutex // guards what follows and orders the writes
+	ledger  *ledger    // as committed; replaced, never changed
+	encoded []byte     // ledger as stored; nil before the first write
+	relaxed relaxed
+
+	late atomic.Bool // blocks other than the tail wait to be folded
+}
+
+const (
+	defaultCacheBytes   = 64 << 20
+	defaultDecodedBytes = 64 << 20
+	defaultRelaxedDelay = 50 * time.Millisecond
+	unknownSource       = "unknown"
+)
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.DecodedBytes == 0 {
+		o.DecodedBytes = defaultDecodedBytes
+	}
+	if o.RelaxedDelay <= 0 {
+		o.RelaxedDelay = defaultRelaxedDelay
+	}
+	if o.Owner == "" {
+		o.Owner = filepath.Base(os.Args[0])
+	}
+	if o.Now == nil {
+		o.Now = func() series.Time { return series.TimeOf(time.Now()) }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Open opens the store in dir and creates it if there is none. It returns a
+// [*LockedError] if another process has it open and a [*FormatError] if a
+// newer program wrote it.
+func Open(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	lock, err := lockDir(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		dir: dir, opts: o, lock: lock,
+		cache:   newDecodedCache(o.DecodedBytes),
+		states:  make(map[series.Key]*state),
+		ids:     make(map[seriesID]*state),
+		symbols: make(map[string]Symbol),
+		sources: []string{unknownSource},
+		byName:  map[string]series.SourceID{unknownSource: 0},
+		stop:    make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+	}
+	if err := s.open(); err != nil {
+		if s.eng != nil {
+			_ = s.eng.Close() // the first error says more
+		}
+		lock.release()
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	if !o.ReadOnly {
+		s.work.Add(1)
+		go s.maintain()
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	fs := s.opts.FS
+	tmp := fs.PathJoin(s.dir, "tmp")
+	if !s.opts.ReadOnly {
+		if err := fs.RemoveAll(tmp); err != nil { // what a crash left of a load
+			return err
+		}
+		if err := fs.MkdirAll(tmp, 0o700); err != nil {
+			return err
+		}
+	}
+	eng, err := openPebble(fs.PathJoin(s.dir, "db"), tmp, s.opts)
+	if err != nil {
+		return err
+	}
+	s.eng = eng
+	if err := s.checkFormat(); err != nil {
+		return err
+	}
+	if err := s.loadRegistry(); err != nil {
+		return err
+	}
+	return s.loadSequence()
+}
+
+// Close writes out what relaxed writes left, waits for the maintenance and
+// closes the files. Reads and writes that are under way must have ended.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.closed = true
+	s.mu.Unlock()
+	close(s.stop)
+	s.work.Wait()
+	err := s.flushAll()
+	if cerr := s.eng.Close(); err == nil {
+		err = cerr
+	}
+	s.lock.release()
+	return err
+}
+
+// loadSequence finds the sequence of the last change.
+func (s *Store) loadSequence() error {
+	// Sequences are dense enough for a search by doubling: the first empty
+	// stretch behind the last key ends it.
+	c, err := s.eng.Cursor([]byte{spaceJournal}, []byte{spaceJournal + 1})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	lo, step := uint64(0), uint64(1)<<40
+	for step > 0 {
+		if c.SeekGE(journalKey(lo + step)) {
+			lo += step
+		} else {
+			step >>= 1
+		}
+	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	s.seq.Store(lo)
+	return nil
+}
+
+// seriesMeta is the registry's entry of a series.
+type seriesMeta struct {
+	Symbol   string          `json:"symbol"`
+	Interval series.Interval `json:"interval"`
+	Phase    series.Time     `json:"phase,omitempty"`
+}
+
+func (s *Store) loadRegistry() error {
+	c, err := s.eng.Cursor([]byte{spaceRegistry}, []byte{spaceRegistry + 1})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for ok := c.First(); ok; ok = c.Next() {
+		v, err := c.Value()
+		if err != nil {
+			return err
+		}
+		if err := s.loadEntry(c.Key(), v); err != nil {
+			return fmt.Errorf("registry entry %q: %w", c.Key(), err)
+		}
+	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	for _, st := range s.states {
+		if err := s.loadLedger(st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) loadEntry(key, value []byte) error {
+	if len(key) < 2 {
+		return errors.New("key is too short")
+	}
+	rest := key[2:]
+	switch key[1] {
+	case registrySeries:
+		var m seriesMeta
+		if err := json.Unmarshal(value, &m); err != nil {
+			return err
+		}
+		k := series.Key{Symbol: m.Symbol, Interval: m.Interval}
+		if len(rest) != 4 || k.Check() != nil {
+			return errors.New("not a series")
+		}
+		s.addState(seriesID(binary.BigEndian.Uint32(rest)), k, m.Phase)
+	case registrySymbol:
+		var m Symbol
+		if err := json.Unmarshal(value, &m); err != nil {
+			return err
+		}
+		s.symbols[string(rest)] = m
+	case registrySource:
+		if len(rest) != 4 {
+			return errors.New("not a source")
+		}
+		id := binary.BigEndian.Uint32(rest)
+		if int(id) != len(s.sources) {
+			return fmt.Errorf("source %d follows source %d", id, len(s.sources)-1)
+		}
+		s.sources = append(s.sources, string(value))
+		s.byName[string(value)] = series.SourceID(id)
+	}
+	return nil
+}
+
+func (s *Store) addState(id seriesID, k series.Key, phase series.Time) *state {
+	st := &state{id: id, key: k, grid: series.Grid{Interval: k.Interval, Phase: phase}, ledger: &ledger{}}
+	s.states[k] = st
+	s.ids[id] = st
+	return st
+}
+
+func (s *Store) loadLedger(st *state) error {
+	key := seriesKey(spaceLedger, st.id)
+	_, err := s.eng.Get(key, func(v []byte) error {
+		l, err := decodeLedger(st.grid, v)
+		if err != nil {
+			return fmt.Errorf("%s: %w", st.key, err)
+		}
+		st.ledger, st.encoded = l, append([]byte(nil), v...)
+		return nil
+	})
+	tail := int64(0)
+	if st.ledger.tail != nil && st.ledger.tail.rows > 0 {
+		tail = 1
+	}
+	st.late.Store(st.ledger.pending > tail)
+	return err
+}
+
+// lookup returns the state of a series, or nil.
+func (s *Store) lookup(k series.Key) *state {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.states[k]
+}
+
+// known returns the state of a series or an error that wraps
+// [series.ErrNoSeries].
+func (s *Store) known(k series.Key) (*state, error) {
+	if st := s.lookup(k); st != nil {
+		return st, nil
+	}
+	return nil, fmt.Errorf("%s: %w", k, series.ErrNoSeries)
+}
+
+// create returns the state of a series and registers it first if it is new.
+func (s *Store) create(k series.Key, phase series.Time) (*state, error) {
+	if st := s.lookup(k); st != nil {
+		return st, nil
+	}
+	if err := k.Check(); err != nil {
+		return nil, err
+	}
+	if err := (series.Grid{Interval: k.Interval, Phase: phase}).Check(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if st := s.states[k]; st != nil {
+		return st, nil
+	}
+	id := seriesID(len(s.states) + 1)
+	v, err := json.Marshal(seriesMeta{k.Symbol, k.Interval, phase})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.register(registryKey(registrySeries, idBytes(uint32(id))...), v); err != nil {
+		return nil, err
+	}
+	return s.addState(id, k, phase), nil
+}
+
+// register writes a new entry of the registry.
+func (s *Store) register(key, value []byte) error {
+	b := s.eng.Batch()
+	b.Expect(key, nil)
+	if err := b.Set(key, value); err != nil {
+		return err
+	}
+	return s.commit(b)
+}
+
+// commit applies b and waits until it is durable.
+func (s *Store) commit(b batch) error {
+	wait, err := s.eng.Commit(b, true)
+	if err != nil {
+		return err
+	}
+	return wait()
+}
+
+// SetPhase moves the grid of a series that has no bars yet: its bars open phase
+// milliseconds after the multiples of its interval. It creates the series.
+func (s *Store) SetPhase(k series.Key, phase series.Time) error {
+	st, err := s.create(k, phase)
+	if err != nil {
+		return err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.grid.Phase == phase {
+		return nil
+	}
+	if st.ledger.bars > 0 || st.relaxed.cols.Len() > 0 {
+		return fmt.Errorf("%s has bars that open %d ms after the full %s: delete them before moving its grid", k, st.grid.Phase, k.Interval)
+	}
+	g := series.Grid{Interval: k.Interval, Phase: phase}
+	if err := g.Check(); err != nil {
+		return err
+	}
+	v, err := json.Marshal(seriesMeta{k.Symbol, k.Interval, phase})
+	if err != nil {
+		return err
+	}
+	b := s.eng.Batch()
+	if err := b.Set(registryKey(registrySeries, idBytes(uint32(st.id))...), v); err != nil {
+		return err
+	}
+	if err := s.commit(b); err != nil {
+		return err
+	}
+	st.grid = g
+	return nil
+}
+
+// Source returns the id of a source and gives it one if it is new.
+func (s *Store) Source(name string) (series.SourceID, error) {
+	if name == "" {
+		return 0, nil
+	}
+	s.mu.RLock()
+	id, ok := s.byName[name]
+	s.mu.RUnlock()
+	if ok {
+		return id, nil
+	}
+	if len(name) > 64 {
+		return 0, fmt.Errorf("source name %.80q is longer than 64 bytes", name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id, ok := s.byName[name]; ok {
+		return id, nil
+	}
+	if len(s.sources) >= 1<<24 {
+		return 0, errors.New("the store has no room for another source name")
+	}
+	id = series.SourceID(len(s.sources))
+	if err := s.register(registryKey(registrySource, idBytes(uint32(id))...), []byte(name)); err != nil {
+		return 0, err
+	}
+	s.sources = append(s.sources, name)
+	s.byName[name] = id
+	return id, nil
+}
+
+// SourceName returns the name of a source.
+func (s *Store) SourceName(id series.SourceID) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if int(id) < len(s.sources) {
+		return s.sources[id]
+	}
+	return unknownSource
+}
+
+// SetSymbol stores what is known of a symbol beside its bars.
+func (s *Store) SetSymbol(symbol string, m Symbol) error {
+	if err := series.CheckSymbol(symbol); err != nil {
+		return err
+	}
+	if m.Calendar != "" {
+		if _, err := series.CalendarByName(m.Calendar); err != nil {
+			return err
+		}
+	}
+	if m.Listed != nil && m.Delisted != nil && *m.Delisted <= *m.Listed {
+		return fmt.Errorf("symbol %s: delisted at %v, not after it was listed at %v", symbol, *m.Delisted, *m.Listed)
+	}
+	v, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.eng.Batch()
+	if err := b.Set(registryKey(registrySymbol, []byte(symbol)...), v); err != nil {
+		return err
+	}
+	if err := s.commit(b); err != nil {
+		return err
+	}
+	s.symbols[symbol] = m
+	return nil
+}
+
+// Symbol returns what SetSymbol stored.
+func (s *Store) Symbol(symbol string) (Symbol, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	m, ok := s.symbols[symbol]
+	return m, ok
+}
+
+// calendar returns the calendar of a symbol, 24x7 where none was set.
+func (s *Store) calendar(symbol string) (*series.Calendar, Symbol, error) {
+	m, _ := s.Symbol(symbol)
+	if m.Calendar == "" {
+		return series.Always(), m, nil
+	}
+	c, err := series.CalendarByName(m.Calendar)
+	return c, m, err
+}
+
+// Checkpoint writes a consistent copy of the store into dir, which must not
+// exist, while reads and writes go on.
+func (s *Store) Checkpoint(ctx context.Context, dir string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.flushAll(); err != nil {
+		return err
+	}
+	if err := s.opts.FS.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return s.eng.Checkpoint(s.opts.FS.PathJoin(dir, "db"))
+}

@@ -1,0 +1,175 @@
+package storage_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+// T0 is 2024-01-01, a full block boundary of minutes.
+const t0 = series.Time(1704067200000)
+
+var btc = series.Key{Symbol: "BTCUSDT", Interval: series.Interval1m}
+
+// walk returns n consecutive bars of a random walk from start on.
+func walk(seed uint64, start series.Time, g series.Interval, n int) *series.Columns {
+	r := rand.New(rand.NewPCG(seed, 1))
+	c := &series.Columns{}
+	p := int64(4200000)
+	for i := range n {
+		o := p
+		p += int64(r.NormFloat64() * 300)
+		h, l := max(o, p)+int64(r.IntN(200)), min(o, p)-int64(r.IntN(200))
+		c.Time = append(c.Time, start+series.Time(i)*g.Width())
+		c.Open = append(c.Open, float64(o)/100)
+		c.High = append(c.High, float64(h)/100)
+		c.Low = append(c.Low, float64(l)/100)
+		c.Close = append(c.Close, float64(p)/100)
+		c.Volume = append(c.Volume, float64(r.IntN(10000000))/100000)
+	}
+	return c
+}
+
+func open(t testing.TB, fs vfs.FS) *storage.Store {
+	t.Helper()
+	s, err := storage.Open("store", storage.Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestWriteReadGaps(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, vfs.NewMem())
+	c := walk(1, t0, btc.Interval, 10000)
+	res, err := s.Write(ctx, btc, c, storage.WriteOptions{Source: "test"})
+	if err != nil || res.Written != 10000 {
+		t.Fatalf("write: %+v, %v", res, err)
+	}
+	res, err = s.Write(ctx, btc, c, storage.WriteOptions{Source: "test"})
+	if err != nil || res.Written != 0 || res.Unchanged != 10000 {
+		t.Fatalf("second write: %+v, %v", res, err)
+	}
+	if n, err := s.Delete(ctx, btc, series.Span{From: t0 + 100*series.Minute, To: t0 + 5000*series.Minute}); n != 4900 || err != nil {
+		t.Fatalf("deleted %d, %v", n, err)
+	}
+	sc, err := s.Gaps(ctx, btc, series.Span{})
+	if err != nil || sc.Missing != 4900 || len(sc.Gaps) != 1 || sc.Present != 5100 {
+		t.Fatalf("gaps: %+v, %v", sc, err)
+	}
+	var got series.Columns
+	if err := s.Read(ctx, btc, series.Span{}, storage.ReadOptions{}, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Len() != 5100 || got.Time[100] != t0+5000*series.Minute || got.Close[100] != c.Close[5000] {
+		t.Fatalf("read %d bars", got.Len())
+	}
+}
+
+func year(seed uint64) *series.Columns { return walk(seed, t0, btc.Interval, 525600) }
+
+func BenchmarkBulk(b *testing.B) {
+	s, err := storage.Open(b.TempDir(), storage.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	c := year(1)
+	n := 0
+	for b.Loop() {
+		n++
+		k := series.Key{Symbol: "S" + string(rune('A'+n/676%26)) + string(rune('A'+n/26%26)) + string(rune('A'+n%26)), Interval: series.Interval1m}
+		if _, err := s.Write(context.Background(), k, c, storage.WriteOptions{Source: "x"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(n)*525600/b.Elapsed().Seconds()/1e6, "Mbars/s")
+	st := s.Stats()
+	b.ReportMetric(float64(st.BlockBytes)/float64(st.Bars), "B/bar")
+	b.ReportMetric(float64(st.Engine.DiskBytes)/float64(st.Bars), "diskB/bar")
+}
+
+func benchYear(b *testing.B) *storage.Store {
+	s, err := storage.Open(b.TempDir(), storage.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	c := year(1)
+	ctx := context.Background()
+	if _, err := s.Write(ctx, btc, c, storage.WriteOptions{Source: "x"}); err != nil {
+		b.Fatal(err)
+	}
+	for i := range 350 {
+		at := t0 + series.Time(i*1500+7)*series.Minute
+		if _, err := s.Delete(ctx, btc, series.Span{From: at, To: at + series.Minute}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return s
+}
+
+func BenchmarkGaps(b *testing.B) {
+	s := benchYear(b)
+	for b.Loop() {
+		sc, err := s.Gaps(context.Background(), btc, series.Span{})
+		if err != nil || len(sc.Gaps) != 350 {
+			b.Fatal(err, len(sc.Gaps))
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	s := benchYear(b)
+	var dst series.Columns
+	n := 0
+	for b.Loop() {
+		if err := s.Read(context.Background(), btc, series.Span{}, storage.ReadOptions{}, &dst); err != nil {
+			b.Fatal(err)
+		}
+		n += dst.Len()
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds()/1e6, "Mbars/s")
+}
+
+func BenchmarkDay(b *testing.B) {
+	s := benchYear(b)
+	var dst series.Columns
+	for b.Loop() {
+		at := t0 + series.Time(rand.IntN(365))*series.Day
+		if err := s.Read(context.Background(), btc, series.Span{From: at, To: at + series.Day}, storage.ReadOptions{}, &dst); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	s := benchYear(b)
+	i := 0
+	for b.Loop() {
+		at := t0 + series.Time(525600+i)*series.Minute
+		i++
+		if err := s.Append(context.Background(), btc, series.Bar{Time: at, Open: 1, High: 2, Low: 1, Close: 2, Volume: 1}, storage.WriteOptions{Source: "x"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppendRelaxed(b *testing.B) {
+	s := benchYear(b)
+	i := 0
+	for b.Loop() {
+		at := t0 + series.Time(525600+i)*series.Minute
+		i++
+		if err := s.Append(context.Background(), btc, series.Bar{Time: at, Open: 1, High: 2, Low: 1, Close: 2, Volume: 1}, storage.WriteOptions{Source: "x", Relaxed: true}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage/block"
+)
+
+// VerifyOptions say what Verify does.
+type VerifyOptions struct {
+	// Repair sets damaged blocks aside: their bars are no longer listed, their
+	// slots become quarantined, and healing fetches them again.
+	Repair bool
+	// Progress, where set, is called as blocks are read.
+	Progress func(done, total int64)
+}
+
+// VerifyReport is what Verify found.
+type VerifyReport struct {
+	Series, Blocks, Bars int64
+	Bytes                int64 // of encoded blocks
+	Journal              int64 // entries
+	// Damaged are the blocks that cannot be read, or do not hold what their
+	// summary says.
+	Damaged []*CorruptError
+	// Repaired is how many of them were set aside.
+	Repaired int64
+	// Problems are other faults, such as totals that do not add up.
+	Problems []string
+}
+
+// OK reports whether nothing was found.
+func (r *VerifyReport) OK() bool { return len(r.Damaged) == 0 && len(r.Problems) == 0 }
+
+// Verify reads every block and row, checks every checksum, and counts again
+// what summaries, ledger and journal say. Bars can be read and written
+// meanwhile. The error is only for what kept it from going on.
+func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
+	var rep VerifyReport
+	total := s.Stats().Blocks
+	sts := s.all()
+	slices.SortFunc(sts, func(a, b *state) int { return int(a.id) - int(b.id) })
+	for _, st := range sts {
+		rep.Series++
+		bad, err := s.verifySeries(ctx, st, &rep, o, total)
+		if err != nil {
+			return rep, err
+		}
+		if o.Repair && len(bad) > 0 {
+			n, err := s.setAside(st, bad)
+			rep.Repaired += n
+			if err != nil {
+				return rep, err
+			}
+		}
+	}
+	return rep, s.verifyJournal(ctx, &rep)
+}
+
+// verifySeries checks one series and returns its damaged blocks.
+func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, o VerifyOptions, total int64) ([]int64, error) {
+	if err := s.settle(st); err != nil {
+		return nil, err
+	}
+	snap := &Snapshot{s, s.eng.Snapshot()}
+	defer snap.Close()
+	v, err := snap.view(st.key)
+	if err != nil {
+		rep.Problems = append(rep.Problems, err.Error())
+		return nil, nil
+	}
+	var (
+		bad          []int64
+		bars, blocks int64
+		pages        = make(map[int64]*page)
+		r            pageReader
+	)
+	lo, hi := blocksOf(v.all())
+	err = v.eachSummary(lo, hi, &r, func(r *pageReader) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rep.Blocks++
+		if o.Progress != nil {
+			o.Progress(rep.Blocks, total)
+		}
+		blocks++
+		sum := &summary{block: r.block, present: r.present, marks: r.marks, rows: r.rows, damaged: r.damaged}
+		if t := v.ledger.tail; t.block == r.block {
+			sum.stats = t.stats
+		} else {
+			p := pages[pageOf(r.block)]
+			if p == nil {
+				if p, err = readPage(snap.snap, st.id, pageOf(r.block)); err != nil {
+					return corruptPage(st, pageOf(r.block), err)
+				}
+				pages[p.number] = p
+			}
+			if x := p.get(r.block); x != nil {
+				sum.stats = x.stats
+			}
+		}
+		bars += int64(sum.stats.count)
+		rep.Bytes += int64(sum.stats.bytes)
+		if err := s.verifyBlock(v, sum); err != nil {
+			rep.Damaged = append(rep.Damaged, err)
+			bad = append(bad, r.block)
+		}
+		return nil
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return bad, err
+		}
+		rep.Problems = append(rep.Problems, err.Error())
+		return bad, nil
+	}
+	rep.Bars += bars
+	if bars != v.ledger.bars {
+		rep.Problems = append(rep.Problems, fmt.Sprintf("%s: the ledger counts %d bars, the blocks hold %d", st.key, v.ledger.bars, bars))
+	}
+	return bad, nil
+}
+
+// verifyBlock decodes a block and compares it with its summary.
+func (s *Store) verifyBlock(v *view, sum *summary) *CorruptError {
+	var cols block.Columns
+	if err := s.loadBlock(v.r, v.st, sum, block.All, &cols); err != nil {
+		if c, ok := err.(*CorruptError); ok {
+			return c
+		}
+		return corruptBlock(v.st, sum.block, err.Error())
+	}
+	want := newSummary(sum.block, &cols)
+	switch {
+	case !slices.Equal(want.present, sum.present):
+		return corruptBlock(v.st, sum.block, "the block does not hold the bars that its summary lists")
+	case !slices.Equal(want.marks, sum.marks):
+		return corruptBlock(v.st, sum.block, "the states of its bars are not those of its summary")
+	case want.stats.count != sum.stats.count:
+		return corruptBlock(v.st, sum.block, fmt.Sprintf("the summary counts %d bars, the block holds %d", sum.stats.count, want.stats.count))
+	}
+	if sum.rows > 0 {
+		return nil // the other figures are those of the folded part
+	}
+	var got blockStats
+	found, err := v.r.Get(numberKey(spaceBlock, v.st.id, sum.block), func(value []byte) error {
+		version := sum.stats.version
+		var err error
+		got, err = statsOf(blockCheckKey(v.st.id, sum.block, version), value, version)
+		return err
+	})
+	if err != nil || !found {
+		return corruptBlock(v.st, sum.block, fmt.Sprintf("its header cannot be read: %v", err))
+	}
+	if !got.same(&sum.stats) {
+		return corruptBlock(v.st, sum.block, "the figures of its summary are not those of the block")
+	}
+	return nil
+}
+
+// same compares figures bit by bit: a NaN equals itself.
+func (s *blockStats) same(o *blockStats) bool {
+	a, b := appendStats(nil, 0, s), appendStats(nil, 0, o)
+	return slices.Equal(a, b)
+}
+
+// setAside takes damaged blocks out of the summaries.
+func (s *Store) setAside(st *state, bad []int64) (int64, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	c := s.begin(st, opDamage)
+	var n int64
+	for _, b := range bad {
+		old, err := c.summary(b)
+		if err != nil {
+			return 0, err
+		}
+		if old == nil || old.damaged {
+			continue
+		}
+		// A write may have mended it meanwhile.
+		if s.verifyBlock(&view{s: s, st: st, r: s.eng, ledger: st.ledger}, old) == nil {
+			continue
+		}
+		c.entry.removed += int64(old.stats.count)
+		for _, p := range old.present {
+			start := blockStart(b)
+			c.entry.runs = series.Join(c.entry.runs, series.Run{From: start + series.Slot(p.from), To: start + series.Slot(p.to)})
+		}
+		if err := c.put(old, &summary{block: b, damaged: true}); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	if err := c.findEnds(); err != nil {
+		return 0, err
+	}
+	wait, err := c.commit(true)
+	if err != nil {
+		return 0, err
+	}
+	return n, wait()
+}
+
+func (s *Store) verifyJournal(ctx context.Context, rep *VerifyReport) error {
+	c, err := s.eng.Cursor([]byte{spaceJournal}, []byte{spaceJournal + 1})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for ok := c.First(); ok; ok = c.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rep.Journal++
+		v, err := c.Value()
+		if err == nil {
+			_, err = decodeJournal(v)
+		}
+		if err != nil {
+			rep.Problems = append(rep.Problems, fmt.Sprintf("journal entry %x: %v", c.Key()[1:], err))
+		}
+	}
+	if err := c.Err(); err != nil {
+		rep.Problems = append(rep.Problems, "journal: "+err.Error())
+	}
+	return nil
+}
