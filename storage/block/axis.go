@@ -3,6 +3,7 @@ package block
 import (
 	"encoding/binary"
 	"math/bits"
+	"unsafe"
 )
 
 // Kinds of presence axis: which slots between the first and the last of the
@@ -85,9 +86,25 @@ func decodeAxis(out []uint16, b []byte, kind uint8, first, last uint16) (reason 
 	}
 }
 
+// littleEndian reports whether the machine stores the low byte first.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
 // fillRun sets out to first, first+1, ...
 func fillRun(out []uint16, first uint16) {
-	for i := range out {
+	// Four slots per store: this loop is all that a dense axis costs.
+	const step = 0x0004_0004_0004_0004
+	v := uint64(first)*0x0001_0001_0001_0001 + 0x0003_0002_0001_0000
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(out))), len(out)/4*8)
+	if !littleEndian {
+		b = nil
+	}
+	n := len(b) / 2
+	for len(b) >= 8 {
+		binary.LittleEndian.PutUint64(b, v)
+		b = b[8:]
+		v += step
+	}
+	for i := n; i < len(out); i++ {
 		out[i] = first + uint16(i)
 	}
 }

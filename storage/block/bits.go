@@ -2,7 +2,6 @@ package block
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"unsafe"
 )
 
@@ -135,17 +134,10 @@ func load64(b []byte, i int) uint64 {
 // peek returns at least 57 bits from bit position p on.
 func peek(b []byte, p uint) uint64 { return load64(b, int(p>>3)) >> (p & 7) }
 
-// bigEndian reports whether the machine stores the high byte first.
-var bigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
-
 // load is peek without a bounds check: the caller has made sure that the 8
 // bytes at bit position pos belong to the slice at p.
 func load(p unsafe.Pointer, pos uint) uint64 {
-	w := *(*uint64)(unsafe.Add(p, pos>>3))
-	if bigEndian {
-		w = bits.ReverseBytes64(w)
-	}
-	return w >> (pos & 7)
+	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(p, pos>>3))[:]) >> (pos & 7)
 }
 
 // fill sets every element of s to v.

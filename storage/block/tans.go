@@ -1,6 +1,7 @@
 package block
 
 import (
+	"math"
 	"math/bits"
 	"unsafe"
 )
@@ -31,8 +32,16 @@ const (
 	maxTableSize = 1 << maxTableLog
 )
 
-// class returns floor(log2(x+1)); x must be below 2^57-1.
-func class(x uint64) uint { return uint(bits.Len64(x+1)) - 1 }
+// floorLog2 returns the place of the highest bit of v, which is above 0 and
+// below 2^62. The exponent of a float64 gives it faster than bits.Len64, which
+// takes eight micro-operations on some processors; only integers of 53 bits
+// and more may round up to the next power of two.
+func floorLog2(v uint64) uint {
+	if v >= 1<<53 {
+		return uint(bits.Len64(v)) - 1
+	}
+	return uint(math.Float64bits(float64(int64(v)))>>52) - 1023
+}
 
 // spread lays the symbols over the table, an odd step apart, so that the
 // places of one symbol are about evenly distributed. Encoder and decoder
@@ -136,7 +145,7 @@ func (t *tansEncoder) append(dst []byte, x []uint64) ([]byte, bool) {
 		if v >= 1<<maxClass {
 			return dst, false
 		}
-		c := uint8(bits.Len64(v+1)-1) & 63
+		c := uint8(floorLog2(v+1)) & 63
 		classes[i] = c
 		t.hist[i&3][c]++
 	}
@@ -252,16 +261,20 @@ func (w *backAppender) flush() (out []byte, pad uint) {
 	return w.b[w.p:], pad
 }
 
-// tansDecoder is the decoding table of one stream at a time.
+// tansDecoder is the decoding table of one stream at a time: one array per
+// field, which the inner loop reads with a single scaled load each.
 type tansDecoder struct {
-	symbols [maxTableSize]uint8
 	// mask selects the extra bits of a state's class, and is also the
 	// class's least value.
 	mask [maxTableSize]uint64
-	// step packs what the inner loop needs of a state, from the lowest byte
-	// up: the number of bits of the next state, that number plus the number
-	// of extra bits, the next state before its bits, the mask of its bits.
-	step [maxTableSize]uint32
+	// nbits is the number of bits of the next state, total that and the
+	// number of extra bits.
+	nbits, total [maxTableSize]uint8
+	// base is the next state before its bits, low the mask of those bits.
+	// base+low is below the table size whatever the bits are.
+	base, low [maxTableSize]uint8
+
+	symbols [maxTableSize]uint8
 }
 
 // decode reads len(out) values from b[:size]; b goes on to the end of the
@@ -314,10 +327,8 @@ func (t *tansDecoder) decode(out []uint64, b []byte, size int) (width uint, reas
 	}
 	width = lo + k
 	n := 0
-	if 2*(width-1+logL) <= 57 {
-		n, pos = t.pairs(out, b, pos, &st)
-	} else if width-1+logL <= 57 {
-		n, pos = t.singles(out, b, pos, &st)
+	if most := width - 1 + logL; most <= 57 {
+		n, pos = t.fast(out, b, pos, &st, most)
 	}
 	pos = t.values(out[n:], b, pos, &st)
 	if pos != end || st != [4]uint8{} {
@@ -329,22 +340,36 @@ func (t *tansDecoder) decode(out []uint64, b []byte, size int) (width uint, reas
 func (t *tansDecoder) build(weights []uint16, lo, logL uint) {
 	spread(&t.symbols, weights, logL)
 	size := uint32(1) << logL
-	// Per symbol: where its next state counts from, and its masks.
-	var next [64]uint32
-	var mask [64]uint64
-	for s, w := range weights {
-		next[s&63] = uint32(w)
-		mask[s&63] = 1<<(lo+uint(s)) - 1
-	}
+	// The k-th place of a symbol of weight w stands for x = w+k.
+	var next [64]uint16
+	copy(next[:], weights)
+	shrink := &shrinks[logL-minTableLog]
 	for i, s := range t.symbols[:size] {
 		s &= 63
-		x := next[s]
-		next[s] = x + 1
-		nb := uint32(logL) + 1 - uint32(bits.Len32(x))
-		t.step[i] = nb | (nb+uint32(lo)+uint32(s))<<8 | (x<<nb-size)<<16 | (1<<nb-1)<<24
-		t.mask[i] = mask[s]
+		x := uint32(next[s]) & (2*maxTableSize - 1)
+		next[s]++
+		c := uint8(lo) + s
+		nb := shrink[x]
+		t.nbits[i] = nb
+		t.total[i] = nb + c
+		t.base[i] = uint8(x<<(nb&31) - size)
+		t.low[i] = 1<<(nb&31) - 1
+		t.mask[i] = 1<<(c&63) - 1
 	}
 }
+
+// shrinks holds, for each table size L and each x below 2L, the number of
+// bits that bring x back into [L, 2L). A table, because finding the highest
+// bit takes eight micro-operations on some processors.
+var shrinks = func() (t [maxTableLog - minTableLog + 1][2 * maxTableSize]uint8) {
+	for i := range t {
+		logL := minTableLog + i
+		for x := uint32(1); x < 2<<logL; x++ {
+			t[i][x] = uint8(logL + 1 - bits.Len32(x))
+		}
+	}
+	return t
+}()
 
 // values decodes out from bit position pos on, and returns the position after
 // the last value, which is past the stream's end if the bytes are damaged.
@@ -352,109 +377,133 @@ func (t *tansDecoder) build(weights []uint16, lo, logL uint) {
 func (t *tansDecoder) values(out []uint64, b []byte, pos uint, st *[4]uint8) uint {
 	for i := range out {
 		s := st[i&3]
-		e, m := t.step[s], t.mask[s]
+		m := t.mask[s]
 		w := peek(b, pos)
-		st[i&3] = uint8(e>>16) + uint8(w)&uint8(e>>24)
+		st[i&3] = t.base[s] + uint8(w)&t.low[s]
 		// A state and 56 extra bits may be more than one load holds.
-		w = peek(b, pos+uint(e&0xff))
+		w = peek(b, pos+uint(t.nbits[s]))
 		out[i] = m + w&m
-		pos += uint(e >> 8 & 0xff)
+		pos += uint(t.total[s])
 	}
 	return pos
 }
 
-// fastMargin is how many bytes must follow the position at which a fast loop
-// starts a round: four values of at most 57 bits and the last load.
-const fastMargin = 4*8 + 8
-
-// pairs decodes as many groups of four values as it safely can, and returns
-// their number and the position after them. Two values together must have at
-// most 57 bits, so that they share one load.
-//
-// The states are four independent dependency chains; all that joins them is
-// the position. Bounds are checked once per group: pos never exceeds limit at
-// its start, and len(out) is a multiple of 4 up to end.
-func (t *tansDecoder) pairs(out []uint64, b []byte, pos uint, st *[4]uint8) (int, uint) {
-	if len(b) < fastMargin || len(out) < 4 {
-		return 0, pos
+// fast decodes as many groups of four values as it safely can, and returns
+// their number and the position after them. A value has at most `most` bits,
+// its next state included, and at most 57.
+func (t *tansDecoder) fast(out []uint64, b []byte, pos uint, st *[4]uint8, most uint) (n int, end uint) {
+	for {
+		// Groups that fit whatever their values turn out to be: the last
+		// load of the last of them must end within b.
+		groups := (len(out) - n) / 4
+		room := len(b) - 8 - int(pos>>3)
+		if room < 0 {
+			return n, pos
+		}
+		groups = min(groups, room*8/int(4*most+8))
+		if groups == 0 {
+			return n, pos
+		}
+		if 2*most <= 57 {
+			pos = t.pairs(out[n:], b, pos, st, groups)
+		} else {
+			pos = t.singles(out[n:], b, pos, st, groups)
+		}
+		n += 4 * groups
 	}
-	limit := uint(len(b)-fastMargin) * 8
+}
+
+// at8 and at64 read a field of the table t for a state.
+func at8(t unsafe.Pointer, field, state uintptr) uintptr {
+	return uintptr(*(*uint8)(unsafe.Add(t, field+state)))
+}
+
+func at64(t unsafe.Pointer, field, state uintptr) uint64 {
+	return *(*uint64)(unsafe.Add(t, field+8*state))
+}
+
+const (
+	atMask  = unsafe.Offsetof(tansDecoder{}.mask)
+	atNbits = unsafe.Offsetof(tansDecoder{}.nbits)
+	atTotal = unsafe.Offsetof(tansDecoder{}.total)
+	atBase  = unsafe.Offsetof(tansDecoder{}.base)
+	atLow   = unsafe.Offsetof(tansDecoder{}.low)
+)
+
+// pairs decodes groups of four values of which two have at most 57 bits, so
+// that they share a load. The four states are independent chains; all that
+// joins them is the position.
+//
+// No index is checked: fast has bounded the loads by len(b) and the stores by
+// len(out), and a state is below the table size by construction. The code is
+// written out because a loop over the states costs a third of the speed.
+func (t *tansDecoder) pairs(out []uint64, b []byte, pos uint, st *[4]uint8, groups int) uint {
 	p := unsafe.Pointer(unsafe.SliceData(b))
-	start := unsafe.Pointer(unsafe.SliceData(out))
-	o := uintptr(0)
-	end := uintptr(len(out)&^3) * 8
-	s0, s1, s2, s3 := st[0], st[1], st[2], st[3]
-	for o < end && pos <= limit {
+	o := unsafe.Pointer(unsafe.SliceData(out))
+	tp := unsafe.Pointer(t)
+	s0, s1, s2, s3 := uintptr(st[0]), uintptr(st[1]), uintptr(st[2]), uintptr(st[3])
+	for ; groups > 0; groups-- {
 		w := load(p, pos)
-		e := t.step[s0]
-		m := t.mask[s0]
-		s0 = uint8(e>>16) + uint8(w)&uint8(e>>24)
-		*(*uint64)(unsafe.Add(start, o)) = m + w>>(e&63)&m
-		w >>= e >> 8 & 63
-		f := t.step[s1]
-		m = t.mask[s1]
-		s1 = uint8(f>>16) + uint8(w)&uint8(f>>24)
-		*(*uint64)(unsafe.Add(start, o+8)) = m + w>>(f&63)&m
-		pos += uint(uint8((e + f) >> 8))
+		m := at64(tp, atMask, s0)
+		*(*uint64)(o) = m + w>>(at8(tp, atNbits, s0)&63)&m
+		n := at8(tp, atTotal, s0)
+		s0 = uintptr(w)&at8(tp, atLow, s0) + at8(tp, atBase, s0)
+		w >>= n & 63
+		pos += uint(n)
+		m = at64(tp, atMask, s1)
+		*(*uint64)(unsafe.Add(o, 8)) = m + w>>(at8(tp, atNbits, s1)&63)&m
+		pos += uint(at8(tp, atTotal, s1))
+		s1 = uintptr(w)&at8(tp, atLow, s1) + at8(tp, atBase, s1)
 
 		w = load(p, pos)
-		e = t.step[s2]
-		m = t.mask[s2]
-		s2 = uint8(e>>16) + uint8(w)&uint8(e>>24)
-		*(*uint64)(unsafe.Add(start, o+16)) = m + w>>(e&63)&m
-		w >>= e >> 8 & 63
-		f = t.step[s3]
-		m = t.mask[s3]
-		s3 = uint8(f>>16) + uint8(w)&uint8(f>>24)
-		*(*uint64)(unsafe.Add(start, o+24)) = m + w>>(f&63)&m
-		pos += uint(uint8((e + f) >> 8))
-		o += 32
+		m = at64(tp, atMask, s2)
+		*(*uint64)(unsafe.Add(o, 16)) = m + w>>(at8(tp, atNbits, s2)&63)&m
+		n = at8(tp, atTotal, s2)
+		s2 = uintptr(w)&at8(tp, atLow, s2) + at8(tp, atBase, s2)
+		w >>= n & 63
+		pos += uint(n)
+		m = at64(tp, atMask, s3)
+		*(*uint64)(unsafe.Add(o, 24)) = m + w>>(at8(tp, atNbits, s3)&63)&m
+		pos += uint(at8(tp, atTotal, s3))
+		s3 = uintptr(w)&at8(tp, atLow, s3) + at8(tp, atBase, s3)
+		o = unsafe.Add(o, 32)
 	}
-	*st = [4]uint8{s0, s1, s2, s3}
-	return int(o / 8), pos
+	*st = [4]uint8{uint8(s0), uint8(s1), uint8(s2), uint8(s3)}
+	return pos
 }
 
 // singles is pairs for values of up to 57 bits: one load for each.
-func (t *tansDecoder) singles(out []uint64, b []byte, pos uint, st *[4]uint8) (int, uint) {
-	if len(b) < fastMargin || len(out) < 4 {
-		return 0, pos
-	}
-	limit := uint(len(b)-fastMargin) * 8
+func (t *tansDecoder) singles(out []uint64, b []byte, pos uint, st *[4]uint8, groups int) uint {
 	p := unsafe.Pointer(unsafe.SliceData(b))
-	start := unsafe.Pointer(unsafe.SliceData(out))
-	o := uintptr(0)
-	end := uintptr(len(out)&^3) * 8
-	s0, s1, s2, s3 := st[0], st[1], st[2], st[3]
-	for o < end && pos <= limit {
+	o := unsafe.Pointer(unsafe.SliceData(out))
+	tp := unsafe.Pointer(t)
+	s0, s1, s2, s3 := uintptr(st[0]), uintptr(st[1]), uintptr(st[2]), uintptr(st[3])
+	for ; groups > 0; groups-- {
 		w := load(p, pos)
-		e := t.step[s0]
-		m := t.mask[s0]
-		s0 = uint8(e>>16) + uint8(w)&uint8(e>>24)
-		*(*uint64)(unsafe.Add(start, o)) = m + w>>(e&63)&m
-		pos += uint(uint8(e >> 8))
+		m := at64(tp, atMask, s0)
+		*(*uint64)(o) = m + w>>(at8(tp, atNbits, s0)&63)&m
+		pos += uint(at8(tp, atTotal, s0))
+		s0 = uintptr(w)&at8(tp, atLow, s0) + at8(tp, atBase, s0)
 
 		w = load(p, pos)
-		e = t.step[s1]
-		m = t.mask[s1]
-		s1 = uint8(e>>16) + uint8(w)&uint8(e>>24)
-		*(*uint64)(unsafe.Add(start, o+8)) = m + w>>(e&63)&m
-		pos += uint(uint8(e >> 8))
+		m = at64(tp, atMask, s1)
+		*(*uint64)(unsafe.Add(o, 8)) = m + w>>(at8(tp, atNbits, s1)&63)&m
+		pos += uint(at8(tp, atTotal, s1))
+		s1 = uintptr(w)&at8(tp, atLow, s1) + at8(tp, atBase, s1)
 
 		w = load(p, pos)
-		e = t.step[s2]
-		m = t.mask[s2]
-		s2 = uint8(e>>16) + uint8(w)&uint8(e>>24)
-		*(*uint64)(unsafe.Add(start, o+16)) = m + w>>(e&63)&m
-		pos += uint(uint8(e >> 8))
+		m = at64(tp, atMask, s2)
+		*(*uint64)(unsafe.Add(o, 16)) = m + w>>(at8(tp, atNbits, s2)&63)&m
+		pos += uint(at8(tp, atTotal, s2))
+		s2 = uintptr(w)&at8(tp, atLow, s2) + at8(tp, atBase, s2)
 
 		w = load(p, pos)
-		e = t.step[s3]
-		m = t.mask[s3]
-		s3 = uint8(e>>16) + uint8(w)&uint8(e>>24)
-		*(*uint64)(unsafe.Add(start, o+24)) = m + w>>(e&63)&m
-		pos += uint(uint8(e >> 8))
-		o += 32
+		m = at64(tp, atMask, s3)
+		*(*uint64)(unsafe.Add(o, 24)) = m + w>>(at8(tp, atNbits, s3)&63)&m
+		pos += uint(at8(tp, atTotal, s3))
+		s3 = uintptr(w)&at8(tp, atLow, s3) + at8(tp, atBase, s3)
+		o = unsafe.Add(o, 32)
 	}
-	*st = [4]uint8{s0, s1, s2, s3}
-	return int(o / 8), pos
+	*st = [4]uint8{uint8(s0), uint8(s1), uint8(s2), uint8(s3)}
+	return pos
 }
