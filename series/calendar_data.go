@@ -246,8 +246,9 @@ func parseClock(s string) (clock, error) {
 	return clock(day*24*60 + t.Hour()*60 + t.Minute()), nil
 }
 
-// on is the instant of the clock on a session date in a zone. A clock that
-// daylight saving skips is read with the offset before the change.
+// on is the instant of the clock on a session date in a zone. No exchange
+// opens or closes in an hour that daylight saving skips or repeats; if one
+// did, time.Date would choose.
 func (c clock) on(date Time, zone *time.Location) Time {
 	d := date.Std()
 	return TimeOf(time.Date(d.Year(), d.Month(), d.Day(), 0, int(c), 0, 0, zone))

@@ -1,0 +1,567 @@
+package series_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/cockroachdb/datadriven"
+	"pgregory.net/rapid"
+)
+
+// TestCalendarScripts runs testdata/calendar: months drawn as a wall calendar,
+// lists of exceptions, questions about instants, expected slots.
+func TestCalendarScripts(t *testing.T) {
+	datadriven.RunTest(t, "testdata/calendar", func(t *testing.T, d *datadriven.TestData) string {
+		var name, from, to, interval, month string
+		d.ScanArgs(t, "calendar", &name)
+		d.MaybeScanArgs(t, "from", &from)
+		d.MaybeScanArgs(t, "to", &to)
+		d.MaybeScanArgs(t, "interval", &interval)
+		d.MaybeScanArgs(t, "month", &month)
+		cal := exchange(t, name)
+		var out strings.Builder
+		switch d.Cmd {
+		case "month":
+			drawMonth(&out, cal, moment(month+"-01"))
+		case "exceptions":
+			for x := range cal.Exceptions(series.Span{From: moment(from), To: moment(to)}) {
+				hours := "closed"
+				if s, ok := cal.SessionOn(x.Date); ok {
+					hours = local(t, cal, s.Open) + "-" + local(t, cal, s.Close)
+				}
+				fmt.Fprintf(&out, "%s %-11s %s (%s)\n", x.Date.Std().Format("2006-01-02 Mon"), hours, x.Reason, x.Notice)
+			}
+		case "sessions":
+			for s := range cal.Sessions(series.Span{From: moment(from), To: moment(to)}) {
+				fmt.Fprintf(&out, "%s %s", s.Date.Std().Format("2006-01-02 Mon"), s.Span())
+				for _, b := range s.Breaks {
+					fmt.Fprintf(&out, " break %s", b)
+				}
+				out.WriteByte('\n')
+			}
+		case "open":
+			for line := range strings.Lines(d.Input) {
+				at := moment(strings.TrimSpace(line))
+				answer := "unknown"
+				if open, known := cal.OpenAt(at); open {
+					answer = "open"
+				} else if known {
+					answer = "closed"
+				}
+				fmt.Fprintf(&out, "%s %s", at, answer)
+				if s, ok := cal.SessionOf(at); ok {
+					fmt.Fprintf(&out, ", session of %s", s.Date.Std().Format(time.DateOnly))
+				}
+				if next, ok := cal.NextOpen(at); ok {
+					fmt.Fprintf(&out, ", opens %s", next)
+				}
+				if last, ok := cal.PreviousClose(at); ok {
+					fmt.Fprintf(&out, ", closed %s", last)
+				}
+				out.WriteByte('\n')
+			}
+		case "expected":
+			g := grid(t, interval)
+			runs := cal.AppendExpected(nil, g, g.Run(series.Span{From: moment(from), To: moment(to)}))
+			for _, r := range runs {
+				fmt.Fprintf(&out, "%s %d\n", g.Span(r), r.Len())
+			}
+			fmt.Fprintf(&out, "%d expected\n", series.Total(runs))
+		default:
+			t.Fatalf("command %s is unknown", d.Cmd)
+		}
+		return out.String()
+	})
+}
+
+// drawMonth writes a wall calendar: the number of the day where there is a
+// session, with - behind it if it is shorter than usual and + if it is extra;
+// H for a holiday, X for an ad-hoc closure, a dot for a day of rest, ? for a
+// day that the calendar does not reach.
+func drawMonth(out *strings.Builder, cal *series.Calendar, first series.Time) {
+	out.WriteString(" Mo  Tu  We  Th  Fr  Sa  Su\n")
+	d := first.Std()
+	var week strings.Builder
+	week.WriteString(strings.Repeat("    ", (int(d.Weekday())+6)%7))
+	for ; d.Month() == first.Std().Month(); d = d.AddDate(0, 0, 1) {
+		date := series.TimeOf(d)
+		var exception *series.Exception
+		for x := range cal.Exceptions(series.Span{From: date, To: date + 1}) {
+			exception = &x
+		}
+		_, session := cal.SessionOn(date)
+		mark := "  . "
+		switch {
+		case !cal.Valid().Contains(date):
+			mark = "  ? "
+		case session && exception == nil:
+			mark = fmt.Sprintf(" %2d ", d.Day())
+		case session && (d.Weekday() == time.Saturday || d.Weekday() == time.Sunday):
+			mark = fmt.Sprintf(" %2d+", d.Day())
+		case session:
+			mark = fmt.Sprintf(" %2d-", d.Day())
+		case exception != nil && exception.Notice == series.Scheduled:
+			mark = "  H "
+		case exception != nil:
+			mark = "  X "
+		}
+		week.WriteString(mark)
+		if next := d.AddDate(0, 0, 1); d.Weekday() == time.Sunday || next.Month() != d.Month() {
+			out.WriteString(strings.TrimRight(week.String(), " ") + "\n")
+			week.Reset()
+		}
+	}
+}
+
+var zones = map[string]string{"XNYS": "America/New_York", "XNAS": "America/New_York", "lunch": "Asia/Tokyo", "night": "America/Chicago"}
+
+// local is the clock of t in the zone of the calendar.
+func local(t *testing.T, cal *series.Calendar, at series.Time) string {
+	zone, err := time.LoadLocation(zones[cal.Name()])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.Std().In(zone).Format("15:04")
+}
+
+// lunch has a break, Saturdays until 1989, a longer day since 2024-11-05, a
+// morning session at the end of the year and one extra Sunday.
+func lunch() series.CalendarData {
+	return series.CalendarData{
+		Name: "lunch", Zone: "Asia/Tokyo", From: "1988-01-01", To: "2026-01-01",
+		Sessions: []series.SessionRule{
+			{To: "1989-02-01", Days: series.WeekdaysOf(time.Saturday), Open: "09:00", Close: "11:00"},
+			{To: "2024-11-05", Days: series.MondayToFriday, Open: "09:00", Close: "15:00", Breaks: []series.Break{{From: "11:30", To: "12:30"}}},
+			{From: "2024-11-05", Days: series.MondayToFriday, Open: "09:00", Close: "15:30", Breaks: []series.Break{{From: "11:30", To: "12:30"}}},
+		},
+		Yearly: []series.YearlyChange{
+			{Reason: "New Year", On: series.DayRule{Month: time.January, Day: 1, Observed: series.NextMonday}},
+			{Reason: "last session", On: series.DayRule{Month: time.December, Day: 30}, Close: "11:30"},
+			{Reason: "first session", On: series.DayRule{Month: time.January, Day: 4}, Open: "10:00"},
+			{Reason: "Boxing Day", On: series.DayRule{Month: time.December, Day: 26, Observed: series.TwoDaysLater}, From: 2020, To: 2022},
+		},
+		Dated: []series.DatedChange{
+			{Date: "2020-10-01", Reason: "system failure", Notice: series.Unannounced},
+			{Date: "2021-05-09", Open: "10:00", Close: "12:00", Reason: "test of the new system", Notice: series.Announced},
+			{Date: "2021-05-10", To: "2021-05-11", Open: "12:00", Reason: "late openings", Notice: series.Announced},
+			{Date: "2021-05-12", Close: "12:15", Reason: "closed during the break", Notice: series.Announced},
+		},
+	}
+}
+
+// night opens on the evening before the session date and pauses for an hour;
+// its Monday opens on Sunday.
+func night() series.CalendarData {
+	return series.CalendarData{
+		Name: "night", Zone: "America/Chicago", From: "2020-01-01", To: "2025-01-01",
+		Sessions: []series.SessionRule{
+			{Days: series.MondayToFriday, Open: "17:00-1d", Close: "16:00", Breaks: []series.Break{{From: "02:00", To: "02:15"}, {From: "15:15", To: "15:30"}}},
+		},
+		Yearly: []series.YearlyChange{
+			{Reason: "Christmas Day", On: series.DayRule{Month: time.December, Day: 25, Observed: series.NearestWeekday}},
+			{Reason: "Thanksgiving Day", On: series.DayRule{Month: time.November, Nth: 4, Weekday: time.Thursday}, Close: "12:00"},
+		},
+	}
+}
+
+var tested = struct {
+	lunch, night func() *series.Calendar
+}{
+	sync.OnceValue(func() *series.Calendar { return must(series.NewCalendar(lunch())) }),
+	sync.OnceValue(func() *series.Calendar { return must(series.NewCalendar(night())) }),
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// exchange is a built-in calendar or one of the two above.
+func exchange(t testing.TB, name string) *series.Calendar {
+	t.Helper()
+	switch name {
+	case "lunch":
+		return tested.lunch()
+	case "night":
+		return tested.night()
+	}
+	return calendar(t, name)
+}
+
+// TestXNYSCore holds days that somebody would notice, written by hand.
+func TestXNYSCore(t *testing.T) {
+	cal := calendar(t, "XNYS")
+	for _, x := range []struct{ date, want string }{
+		{"1990-01-01", "closed"},      // New Year
+		{"1990-01-02", "09:30-16:00"}, // the first session
+		{"1990-11-23", "09:30-16:00"}, // no short Friday yet
+		{"1990-12-24", "09:30-14:00"}, // early closes were at two
+		{"1992-11-27", "09:30-14:00"}, //
+		{"1993-11-26", "09:30-13:00"}, // and at one since
+		{"1993-12-24", "closed"},      // Christmas on a Saturday
+		{"1993-12-31", "09:30-16:00"}, // New Year on a Saturday is lost
+		{"1994-04-27", "closed"},      // Nixon
+		{"1997-01-20", "09:30-16:00"}, // no Martin Luther King Day yet
+		{"1998-01-19", "closed"},      // the first
+		{"1996-07-05", "09:30-13:00"}, // Friday after a Thursday 4 July
+		{"1996-07-03", "09:30-16:00"}, //
+		{"1997-12-26", "09:30-13:00"}, //
+		{"1999-12-31", "09:30-13:00"}, //
+		{"2001-09-10", "09:30-16:00"}, //
+		{"2001-09-11", "closed"},      //
+		{"2001-09-14", "closed"},      //
+		{"2001-09-17", "09:30-16:00"}, //
+		{"2002-07-03", "09:30-16:00"}, //
+		{"2002-07-05", "09:30-13:00"}, //
+		{"2003-12-26", "09:30-13:00"}, //
+		{"2004-06-11", "closed"},      // Reagan
+		{"2007-01-02", "closed"},      // Ford
+		{"2008-12-26", "09:30-16:00"}, // not short as in 2003
+		{"2010-12-31", "09:30-16:00"}, //
+		{"2011-01-03", "09:30-16:00"}, // New Year on a Saturday
+		{"2012-01-02", "closed"},      // New Year on a Sunday
+		{"2012-10-26", "09:30-16:00"}, //
+		{"2012-10-29", "closed"},      // Sandy
+		{"2012-10-30", "closed"},      //
+		{"2012-10-31", "09:30-16:00"}, //
+		{"2013-07-03", "09:30-13:00"}, // a Wednesday, short since 2013
+		{"2013-07-05", "09:30-16:00"}, //
+		{"2018-11-30", "09:30-16:00"}, // Bush died; the market mourned on
+		{"2018-12-05", "closed"},      // this day
+		{"2020-03-09", "09:30-16:00"}, // a halt does not change the session
+		{"2021-06-18", "09:30-16:00"}, // Juneteenth became a law on the day before
+		{"2022-06-20", "closed"},      // the first, on a Monday
+		{"2024-07-03", "09:30-13:00"}, //
+		{"2025-01-09", "closed"},      // Carter
+		{"2026-07-03", "closed"},      // 4 July on a Saturday
+		{"2027-06-18", "closed"},      // Juneteenth on a Saturday
+		{"2027-12-24", "closed"},      // Christmas on a Saturday
+		{"2027-12-31", "09:30-16:00"}, // the last session
+	} {
+		got := "closed"
+		if s, ok := cal.SessionOn(moment(x.date)); ok {
+			got = local(t, cal, s.Open) + "-" + local(t, cal, s.Close)
+		}
+		if got != x.want {
+			t.Errorf("%s is %s, want %s", x.date, got, x.want)
+		}
+	}
+	// Sessions a year, as the exchange counts them.
+	for year, want := range map[int]int{1990: 253, 1996: 254, 2001: 248, 2012: 250, 2019: 252, 2020: 253, 2024: 252, 2025: 250, 2026: 251, 2027: 251} {
+		n := 0
+		for range cal.Sessions(yearOf(year)) {
+			n++
+		}
+		if n != want {
+			t.Errorf("%d has %d sessions, want %d", year, n, want)
+		}
+	}
+}
+
+func yearOf(year int) series.Span {
+	start := func(y int) series.Time { return series.TimeOf(time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC)) }
+	return series.Span{From: start(year), To: start(year + 1)}
+}
+
+func TestDayRule(t *testing.T) {
+	for _, x := range []struct {
+		rule series.DayRule
+		year int
+		want string
+	}{
+		{series.DayRule{Month: time.January, Nth: 3, Weekday: time.Monday}, 2024, "2024-01-15"},
+		{series.DayRule{Month: time.January, Nth: 1, Weekday: time.Monday}, 2024, "2024-01-01"},
+		{series.DayRule{Month: time.May, Nth: -1, Weekday: time.Monday}, 2024, "2024-05-27"},
+		{series.DayRule{Month: time.May, Nth: -1, Weekday: time.Friday}, 2024, "2024-05-31"},
+		{series.DayRule{Month: time.May, Nth: -2, Weekday: time.Friday}, 2024, "2024-05-24"},
+		{series.DayRule{Month: time.December, Nth: -1, Weekday: time.Sunday}, 2024, "2024-12-29"},
+		{series.DayRule{Month: time.February, Nth: 5, Weekday: time.Thursday}, 2024, "2024-02-29"},
+		{series.DayRule{Month: time.February, Nth: 5, Weekday: time.Thursday}, 2023, ""},
+		{series.DayRule{Month: time.February, Nth: -5, Weekday: time.Thursday}, 2023, ""},
+		{series.DayRule{Month: time.February, Day: 29}, 2023, ""},
+		{series.DayRule{Month: time.February, Day: 29}, 2024, "2024-02-29"},
+		{series.DayRule{Month: time.November, Nth: 4, Weekday: time.Thursday, Plus: 1}, 2024, "2024-11-29"},
+		{series.DayRule{Month: time.February, Day: 28, Plus: 2}, 2023, "2023-03-02"},
+		{series.DayRule{Easter: true, Plus: -2}, 2024, "2024-03-29"},
+		{series.DayRule{Easter: true, Plus: 1}, 2024, "2024-04-01"},
+		// 2022-01-01 was a Saturday, 2023-01-01 a Sunday.
+		{series.DayRule{Month: time.January, Day: 1}, 2022, "2022-01-01"},
+		{series.DayRule{Month: time.January, Day: 1, Observed: series.SundayToMonday}, 2022, "2022-01-01"},
+		{series.DayRule{Month: time.January, Day: 1, Observed: series.SundayToMonday}, 2023, "2023-01-02"},
+		{series.DayRule{Month: time.January, Day: 1, Observed: series.NearestWeekday}, 2022, "2021-12-31"},
+		{series.DayRule{Month: time.January, Day: 1, Observed: series.NearestWeekday}, 2023, "2023-01-02"},
+		{series.DayRule{Month: time.January, Day: 1, Observed: series.NextMonday}, 2022, "2022-01-03"},
+		{series.DayRule{Month: time.January, Day: 1, Observed: series.TwoDaysLater}, 2022, "2022-01-03"},
+		{series.DayRule{Month: time.January, Day: 1, Observed: series.TwoDaysLater}, 2023, "2023-01-03"},
+		{series.DayRule{Month: time.July, Day: 3, Only: series.WeekdaysOf(time.Wednesday)}, 2024, "2024-07-03"},
+		{series.DayRule{Month: time.July, Day: 3, Only: series.WeekdaysOf(time.Wednesday)}, 2023, ""},
+	} {
+		got := ""
+		if d, ok := x.rule.In(x.year); ok {
+			got = d.Std().Format(time.DateOnly)
+		}
+		if got != x.want {
+			t.Errorf("%+v in %d is %q, want %q", x.rule, x.year, got, x.want)
+		}
+	}
+}
+
+// TestEaster: dates from the tables that accompany the Gregorian reform, the
+// earliest, the latest and the two exceptional kinds of year among them.
+func TestEaster(t *testing.T) {
+	for year, want := range map[int]string{
+		1818: "03-22", 1886: "04-25", 1943: "04-25", 1954: "04-18", 1961: "04-02", 1981: "04-19",
+		1990: "04-15", 1999: "04-04", 2000: "04-23", 2008: "03-23", 2011: "04-24", 2019: "04-21",
+		2024: "03-31", 2025: "04-20", 2026: "04-05", 2027: "03-28", 2038: "04-25", 2049: "04-18",
+		2076: "04-19", 2100: "03-28", 2285: "03-22",
+	} {
+		d, _ := series.DayRule{Easter: true}.In(year)
+		if got := d.Std().Format("01-02"); got != want {
+			t.Errorf("Easter %d is %s, want %s", year, got, want)
+		}
+	}
+}
+
+func TestNewCalendarRefuses(t *testing.T) {
+	for _, x := range []struct {
+		change func(*series.CalendarData)
+		err    string
+	}{
+		{func(d *series.CalendarData) { d.Name = "" }, "no name"},
+		{func(d *series.CalendarData) { d.Zone = "" }, "zone"},
+		{func(d *series.CalendarData) { d.Zone = "Asia/Atlantis" }, "zone"},
+		{func(d *series.CalendarData) { d.From = "1.1.1988" }, "date"},
+		{func(d *series.CalendarData) { d.To = "1988-01-01" }, "before it starts"},
+		{func(d *series.CalendarData) { d.Sessions, d.Dated = nil, nil }, "no session"},
+		{func(d *series.CalendarData) { d.Sessions[1].From = "2023-02-29" }, "session rule 2: date"},
+		{func(d *series.CalendarData) { d.Sessions[1].Open = "9:00" }, "session rule 2: clock"},
+		{func(d *series.CalendarData) { d.Sessions[1].Open = "16:00" }, "before it opens"},
+		{func(d *series.CalendarData) { d.Sessions[1].To = "" }, "two session rules"},
+		{func(d *series.CalendarData) { d.Sessions[1].Breaks[0].To = "15:00" }, "break from 11:30"},
+		{func(d *series.CalendarData) { d.Sessions[1].Breaks[0].From = "08:00" }, "break from 08:00"},
+		{func(d *series.CalendarData) { d.Yearly[0].On.Month = 13 }, "yearly change 1 (New Year): month"},
+		{func(d *series.CalendarData) { d.Yearly[0].On.Day = 0 }, "day 0"},
+		{func(d *series.CalendarData) { d.Yearly[0].On.Nth = 6 }, "weekday number"},
+		{func(d *series.CalendarData) { d.Yearly[0].On.Observed = 77 }, "observance"},
+		{func(d *series.CalendarData) { d.Yearly[1].Close = "25:00" }, "clock"},
+		{func(d *series.CalendarData) { d.Yearly[1].Close = "08:30" }, "closes before it opens"},
+		{func(d *series.CalendarData) { d.Dated[0].Date = "1987-10-19" }, "dated change 1 (system failure)"},
+		{func(d *series.CalendarData) { d.Dated[2].To = "2021-05-01" }, "out of order"},
+		{func(d *series.CalendarData) { d.Dated[1].Open = "noon" }, "clock"},
+		{func(d *series.CalendarData) { d.Dated[1].Close = "12:30+1d" }, "before the session before"},
+	} {
+		d := lunch()
+		x.change(&d)
+		if _, err := series.NewCalendar(d); err == nil || !strings.Contains(err.Error(), x.err) {
+			t.Errorf("want an error with %q, have %v", x.err, err)
+		}
+	}
+}
+
+func TestCalendarByName(t *testing.T) {
+	names := series.CalendarNames()
+	if !slices.Equal(names, []string{"24x7", "XNAS", "XNYS"}) {
+		t.Errorf("names are %v", names)
+	}
+	for _, name := range names {
+		c := calendar(t, name)
+		if c.Name() != name || c.String() != name || c != calendar(t, name) {
+			t.Errorf("%s is called %s, or is built twice", name, c.Name())
+		}
+	}
+	for _, bad := range []string{"", "xnys", "XLON"} {
+		if _, err := series.CalendarByName(bad); err == nil || !strings.Contains(err.Error(), "24x7 XNAS XNYS") {
+			t.Errorf("calendar %q: %v", bad, err)
+		}
+	}
+}
+
+func TestCalendarWith(t *testing.T) {
+	cal := calendar(t, "XNYS")
+	date := moment("2026-02-03")
+	changed, err := cal.With(
+		series.DatedChange{Date: "2026-02-03", Reason: "blizzard", Notice: series.Unannounced},
+		series.DatedChange{Date: "2025-01-09", Open: "09:30", Close: "16:00", Reason: "open after all"},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := changed.SessionOn(date); ok {
+		t.Error("the added closure does not close")
+	}
+	if _, ok := changed.SessionOn(moment("2025-01-09")); !ok {
+		t.Error("the added opening does not open")
+	}
+	if _, ok := cal.SessionOn(date); !ok {
+		t.Error("the calendar itself changed")
+	}
+	if _, err := series.Always().With(); err == nil {
+		t.Error("24x7 takes changes")
+	}
+	if _, err := cal.With(series.DatedChange{Date: "2050-01-01"}); err == nil {
+		t.Error("a change outside the calendar is taken")
+	}
+}
+
+func TestAlways(t *testing.T) {
+	c := series.Always()
+	if !c.AlwaysOpen() || calendar(t, "XNYS").AlwaysOpen() {
+		t.Error("AlwaysOpen is wrong")
+	}
+	for at, want := range map[series.Time]bool{series.MinTime: true, 0: true, series.MaxTime: true, series.MinTime - 1: false, series.MaxTime + 1: false} {
+		if open, known := c.OpenAt(at); open != want || known != want {
+			t.Errorf("at %d it is open %v, known %v", int64(at), open, known)
+		}
+	}
+	g := grid(t, "1M")
+	all := c.AppendExpected(nil, g, series.Run{From: -1 << 60, To: 1 << 60})
+	if len(all) != 1 || all[0] != g.Run(c.Valid()) || all[0].Len() != 12*9999 {
+		t.Errorf("all months are %v", all)
+	}
+	days := 0
+	for s := range c.Sessions(series.Span{From: -1, To: 2 * series.Day}) {
+		if s.Span().Len() != int64(series.Day) || s.Date != s.Open {
+			t.Errorf("day %v", s)
+		}
+		days++
+	}
+	if days != 3 {
+		t.Errorf("%d days, want 3", days)
+	}
+	if s, ok := c.SessionOf(moment("2024-05-04T12:00:00Z")); !ok || s.Date != moment("2024-05-04") {
+		t.Errorf("the day of noon is %v", s)
+	}
+	if _, ok := c.NextOpen(0); ok {
+		t.Error("a market that never closes opens")
+	}
+}
+
+// TestExpectedAgainstModel asks about every slot by itself.
+func TestExpectedAgainstModel(t *testing.T) {
+	calendars := []*series.Calendar{series.Always(), calendar(t, "XNYS"), exchange(t, "lunch"), exchange(t, "night")}
+	rapid.Check(t, func(t *rapid.T) {
+		cal := rapid.SampledFrom(calendars).Draw(t, "calendar")
+		g := genGrid().Draw(t, "grid")
+		center := rapid.OneOf(
+			rapid.SampledFrom([]series.Time{cal.Valid().From, cal.Valid().To, moment("2020-03-09"), moment("2021-05-10"), moment("2021-12-26")}),
+			rapid.Custom(func(t *rapid.T) series.Time {
+				return yearOf(1990).From + series.Time(rapid.Int64Range(0, int64(38*365*series.Day)).Draw(t, "at"))
+			}),
+		).Draw(t, "center")
+		center = min(max(center, series.MinTime+series.Day), series.MaxTime-400*series.Day)
+		first := g.SlotAt(center) + series.Slot(rapid.Int64Range(-30, 30).Draw(t, "offset"))
+		r := series.Run{From: first, To: first + series.Slot(rapid.Int64Range(0, 300).Draw(t, "slots"))}
+		var want []series.Run
+		for n := r.From; n < r.To; n++ {
+			if expected(cal, g, n) {
+				want = series.Join(want, series.Run{From: n, To: n + 1})
+			}
+		}
+		before := series.Run{From: r.From - 9, To: r.From}
+		got := cal.AppendExpected([]series.Run{before}, g, r)
+		if got[0] != before || !slices.Equal(got[1:], want) {
+			t.Fatalf("%s %v %v: %v, want %v", cal, g, g.Span(r), got[1:], want)
+		}
+	})
+}
+
+// expected says of one slot what AppendExpected says of many.
+func expected(cal *series.Calendar, g series.Grid, n series.Slot) bool {
+	open, end := g.Time(n), g.Time(n+1)
+	if !cal.Valid().Contains(open) {
+		return false
+	}
+	if !g.Interval.Intraday() {
+		for d := dayStart(open); d < dayStart(end); d += series.Day {
+			if _, ok := cal.SessionOn(d); ok {
+				return true
+			}
+		}
+		return false
+	}
+	for s := range cal.Sessions(series.Span{From: open - series.Day, To: end + series.Day}) {
+		shared := []series.Span{s.Span().Intersect(series.Span{From: open, To: end})}
+		if shared[0].Empty() {
+			continue
+		}
+		if len(series.Subtract(nil, shared, s.Breaks)) > 0 {
+			return true
+		}
+	}
+	return cal.AlwaysOpen()
+}
+
+// TestCalendarQuestions compares the quick answers with a walk over sessions.
+func TestCalendarQuestions(t *testing.T) {
+	calendars := []*series.Calendar{calendar(t, "XNYS"), exchange(t, "lunch"), exchange(t, "night")}
+	rapid.Check(t, func(t *rapid.T) {
+		cal := rapid.SampledFrom(calendars).Draw(t, "calendar")
+		v := cal.Valid()
+		at := series.Time(rapid.Int64Range(int64(v.From-series.Day), int64(v.To+series.Day)).Draw(t, "at"))
+		if rapid.Bool().Draw(t, "at an edge") {
+			if next, ok := cal.NextOpen(at); ok {
+				s, _ := cal.SessionOf(next)
+				at = rapid.SampledFrom([]series.Time{s.Open, s.Open - 1, s.Close, s.Close - 1}).Draw(t, "edge")
+			}
+		}
+		near := series.Span{From: at - 20*series.Day, To: at + 20*series.Day}
+		var of, next, last *series.Session
+		for s := range cal.Sessions(near) {
+			switch {
+			case s.Span().Contains(at):
+				of = &s
+			case s.Open > at && next == nil:
+				next = &s
+			case s.Close <= at:
+				last = &s
+			}
+		}
+		open := of != nil && v.Contains(at)
+		if of != nil {
+			for _, b := range of.Breaks {
+				open = open && !b.Contains(at)
+			}
+		}
+		if gotOpen, known := cal.OpenAt(at); gotOpen != open || known != v.Contains(at) {
+			t.Fatalf("%s at %s: open %v, known %v", cal, at, gotOpen, known)
+		}
+		if s, ok := cal.SessionOf(at); ok != (of != nil) || ok && s.Open != of.Open {
+			t.Fatalf("%s at %s: session %v, %v", cal, at, s, ok)
+		}
+		if got, ok := cal.NextOpen(at); ok && (next == nil || got != next.Open) || !ok && next != nil && v.Contains(at) {
+			t.Fatalf("%s at %s: opens %s, %v", cal, at, got, ok)
+		}
+		if got, ok := cal.PreviousClose(at); ok && (last == nil || got != last.Close) || !ok && last != nil && v.Contains(at) {
+			t.Fatalf("%s at %s: closed %s, %v", cal, at, got, ok)
+		}
+	})
+}
+
+func TestCalendarAllocatesNothing(t *testing.T) {
+	cal := calendar(t, "XNYS")
+	at := moment("2020-03-09T15:00:00Z")
+	dst := make([]series.Run, 0, 10_000)
+	for _, i := range series.Intervals() {
+		g := series.Grid{Interval: i}
+		r := g.Run(cal.Valid())
+		if n := testing.AllocsPerRun(3, func() { dst = cal.AppendExpected(dst[:0], g, r) }); n != 0 {
+			t.Errorf("expected slots of %s cost %v allocations", i, n)
+		}
+	}
+	if n := testing.AllocsPerRun(10, func() {
+		cal.OpenAt(at)
+		cal.SessionOf(at)
+		cal.SessionOn(at)
+		cal.NextOpen(at)
+		cal.PreviousClose(at)
+	}); n != 0 {
+		t.Errorf("questions cost %v allocations", n)
+	}
+}
