@@ -140,6 +140,11 @@ func load(p unsafe.Pointer, pos uint) uint64 {
 	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(p, pos>>3))[:]) >> (pos & 7)
 }
 
+// store is the counterpart of load for whole bytes.
+func store(p unsafe.Pointer, v uint64) {
+	binary.LittleEndian.PutUint64((*[8]byte)(p)[:], v)
+}
+
 // fill sets every element of s to v.
 func fill[T any](s []T, v T) {
 	if len(s) == 0 {

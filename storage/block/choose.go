@@ -66,6 +66,17 @@ func decimals(out []uint64, x []float64, exp uint8) bool {
 	p := pow10[exp&15]
 	out = out[:len(x)]
 	var bad uint64
+	if q, ok := newQuotient(exp); ok {
+		for i, v := range x {
+			n := roundGrid(float64(v * p))
+			bad |= q.bits(n) ^ math.Float64bits(v) | (uint64(n)+q.limit)&-(2*q.limit)
+			out[i] = uint64(n)
+		}
+		if bad == 0 {
+			return true
+		}
+		bad = 0
+	}
 	for i, v := range x {
 		n := roundGrid(float64(v * p))
 		bad |= math.Float64bits(float64(n)/p) ^ math.Float64bits(v) | outsideGrid(n)

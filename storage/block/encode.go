@@ -260,6 +260,14 @@ func (e *Encoder) mapProv(l *layout, prov []uint32) {
 	e.prov = grow(e.prov, l.n)
 	last := 0
 	e.palette = append(e.palette, prov[0])
+	var odd uint32
+	for _, v := range prov {
+		odd |= v ^ prov[0]
+	}
+	if odd == 0 {
+		l.palette = 1
+		return
+	}
 	for i, v := range prov {
 		if v != e.palette[last] {
 			for last = 0; last < len(e.palette) && e.palette[last] != v; last++ {

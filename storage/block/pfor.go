@@ -3,6 +3,7 @@ package block
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"unsafe"
 )
 
@@ -27,30 +28,13 @@ func appendPFOR(dst []byte, x []uint64) ([]byte, bool) {
 	for len(x) > 0 {
 		g := x[:min(pforGroup, len(x))]
 		x = x[len(g):]
-		var hist [65]uint8
-		top := uint(0)
-		for _, v := range g {
-			l := uint(bits.Len64(v))
-			hist[l]++
-			top = max(top, l)
-		}
+		width, top, patches := pforWidth(g)
 		if top > maxClass {
 			return dst[:start], false
 		}
-		// From the widest down: each width leaves more values to patch.
-		width, patches := top, 0
-		best := (len(g)*int(top) + 7) / 8
-		for w, n := top, 0; w > 0; {
-			n += int(hist[w])
-			w--
-			cost := (len(g)*int(w)+7)/8 + 1 + n + (n*int(top-w)+7)/8
-			if cost < best {
-				best, width, patches = cost, w, n
-			}
-		}
 		dst = append(dst, byte(width), byte(patches))
 		mask := uint64(1)<<width - 1
-		dst = appendPacked(dst, g, 0, mask, width)
+		dst = appendPacked(dst, g, width)
 		if patches == 0 {
 			continue
 		}
@@ -64,30 +48,82 @@ func appendPFOR(dst []byte, x []uint64) ([]byte, bool) {
 				n++
 			}
 		}
-		dst = appendPacked(dst, high[:n], 0, 1<<(top-width)-1, top-width)
+		dst = appendPacked(dst, high[:n], top-width)
 	}
 	return dst, true
 }
 
-// appendPacked appends (v>>shift)&mask of each value in width bits.
-func appendPacked(dst []byte, x []uint64, shift uint, mask uint64, width uint) []byte {
+// pforWidth returns the cheapest width for a group, the width of its largest
+// value, and how many values do not fit the former.
+func pforWidth(g []uint64) (width, top uint, patches int) {
+	// Two histograms in turn, because a counter cannot be incremented
+	// every cycle.
+	var hist, hist2 [64]uint8
+	var or uint64
+	for i, v := range g {
+		or |= v
+		l := floorLog2Small(2*v+1) & 63
+		if i&1 == 0 {
+			hist[l]++
+		} else {
+			hist2[l]++
+		}
+	}
+	top = uint(bits.Len64(or))
+	if or >= maxSmall/4 {
+		hist, hist2 = [64]uint8{}, [64]uint8{}
+		for _, v := range g {
+			hist[bits.Len64(v)&63]++
+		}
+	}
+	// From the widest down: each width leaves more values to patch.
+	width = top
+	best := (len(g)*int(top) + 7) / 8
+	for w, n := top, 0; w > 0; {
+		n += int(hist[w&63]) + int(hist2[w&63])
+		w--
+		// What the patches alone cost only grows from here on.
+		if 1+n >= best {
+			break
+		}
+		cost := (len(g)*int(w)+7)/8 + 1 + n + (n*int(top-w)+7)/8
+		if cost < best {
+			best, width, patches = cost, w, n
+		}
+	}
+	return width, top, patches
+}
+
+// appendPacked appends the low width bits of each value, width <= 56.
+func appendPacked(dst []byte, x []uint64, width uint) []byte {
 	if width == 0 {
 		return dst
 	}
 	size := (len(x)*int(width) + 7) / 8
 	start := len(dst)
 	// Eight bytes of slack so that whole words can be stored.
-	dst = append(dst, make([]byte, size+8)...)
-	b := dst[start:]
+	dst = slices.Grow(dst, size+8)
+	b := dst[start : start+size+8]
+	mask := uint64(1)<<width - 1
 	var acc uint64
-	n := uint(0)
+	p, n := 0, uint(0)
+	if width <= 28 {
+		for len(x) >= 2 {
+			acc |= (x[0]&mask | x[1]&mask<<(width&63)) << (n & 7)
+			n += 2 * width
+			putLE64(b[p:], acc)
+			p += int(n >> 3)
+			acc >>= n &^ 7 & 63
+			n &= 7
+			x = x[2:]
+		}
+	}
 	for _, v := range x {
-		acc |= (v >> shift & mask) << n
+		acc |= v & mask << (n & 7)
 		n += width
-		putLE64(b, acc)
-		k := n >> 3
-		b = b[k:]
-		acc >>= k * 8
+		putLE64(b[p:], acc)
+		p += int(n >> 3)
+		acc >>= n &^ 7 & 63
 		n &= 7
 	}
 	return dst[:start+size]

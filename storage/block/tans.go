@@ -32,16 +32,15 @@ const (
 	maxTableSize = 1 << maxTableLog
 )
 
-// floorLog2 returns the place of the highest bit of v, which is above 0 and
-// below 2^62. The exponent of a float64 gives it faster than bits.Len64, which
-// takes eight micro-operations on some processors; only integers of 53 bits
-// and more may round up to the next power of two.
-func floorLog2(v uint64) uint {
-	if v >= 1<<53 {
-		return uint(bits.Len64(v)) - 1
-	}
+// floorLog2Small returns the place of the highest bit of v, which is above 0
+// and at most maxSmall; other values give nonsense. The exponent of a float64
+// is faster than bits.Len64, which takes eight micro-operations on some
+// processors, but integers past 2^53 may round up to the next power of two.
+func floorLog2Small(v uint64) uint {
 	return uint(math.Float64bits(float64(int64(v)))>>52) - 1023
 }
+
+const maxSmall = 1 << 53
 
 // spread lays the symbols over the table, an odd step apart, so that the
 // places of one symbol are about evenly distributed. Encoder and decoder
@@ -72,6 +71,12 @@ var places = func() (p [maxTableLog - minTableLog + 1][maxTableSize]uint8) {
 	return p
 }()
 
+// A move says how to code a class from any state.
+type move struct {
+	bits uint32 // (state+bits)>>16 is the number of bits to emit
+	next int32  // state>>that, plus next, is the place of the next state
+}
+
 // tansEncoder is the scratch space of one tANS stream at a time.
 type tansEncoder struct {
 	classes []uint8
@@ -80,10 +85,7 @@ type tansEncoder struct {
 	weights [64]uint16
 	symbols [maxTableSize]uint8
 	next    [maxTableSize]uint16
-	// deltaBits and deltaNext are per class: the first yields the number of
-	// bits to emit from a state, the second the place of the next state.
-	deltaBits [64]uint32
-	deltaNext [64]int32
+	moves   [64]move
 }
 
 // tableLog returns the table size for n values of k classes: larger tables
@@ -138,16 +140,8 @@ func normalize(weights []uint16, counts []uint32, n int, logL uint) {
 // was, if a value is too large for the classes.
 func (t *tansEncoder) append(dst []byte, x []uint64) ([]byte, bool) {
 	n := len(x)
-	t.classes = grow(t.classes, n)
-	t.hist = [4][64]uint32{}
-	classes := t.classes[:n]
-	for i, v := range x {
-		if v >= 1<<maxClass {
-			return dst, false
-		}
-		c := uint8(floorLog2(v+1)) & 63
-		classes[i] = c
-		t.hist[i&3][c]++
+	if !t.classify(x) {
+		return dst, false
 	}
 	lo, hi := 64, 0
 	var counts [64]uint32
@@ -179,59 +173,183 @@ func (t *tansEncoder) append(dst []byte, x []uint64) ([]byte, bool) {
 	return append(w.flush(), payload...), true
 }
 
+// classify fills t.classes and t.hist, and reports whether every value has a
+// class.
+func (t *tansEncoder) classify(x []uint64) bool {
+	t.classes = grow(t.classes, len(x))
+	t.hist = [4][64]uint32{}
+	classes := t.classes[:len(x)]
+	var or uint64
+	for i, v := range x {
+		or |= v
+		c := uint8(floorLog2Small(v+1)) & 63
+		classes[i] = c
+		// Four counters in turn: neighbours often share a class, and a
+		// counter cannot be incremented every cycle.
+		t.hist[i&3][c]++
+	}
+	if or < maxSmall-1 {
+		return true
+	}
+	if or >= 1<<maxClass {
+		return false
+	}
+	t.hist = [4][64]uint32{}
+	for i, v := range x {
+		c := uint8(bits.Len64(v+1)-1) & 63
+		classes[i] = c
+		t.hist[i&3][c]++
+	}
+	return true
+}
+
 // build makes the encoding tables. Symbols are indices into weights; class
-// lo+s is symbol s, and deltaBits and deltaNext are indexed by class.
+// lo+s is symbol s.
 func (t *tansEncoder) build(weights []uint16, lo int, logL uint) {
 	size := uint32(1) << logL
 	spread(&t.symbols, weights, logL)
-	var at [64]uint32
+	var at [64]uint16
 	total := uint32(0)
 	for s, v := range weights {
 		w := uint32(v)
-		at[s] = total
+		at[s] = uint16(total)
 		if w > 0 {
 			most := uint32(logL)
 			if w > 1 {
 				most -= uint32(bits.Len32(w-1)) - 1
 			}
-			t.deltaBits[lo+s] = most<<16 - w<<most
+			t.moves[lo+s] = move{most<<16 - w<<most, int32(total) - int32(w)}
 		}
-		t.deltaNext[lo+s] = int32(total) - int32(w)
 		total += w
 	}
-	for i := range size {
-		s := t.symbols[i]
-		t.next[at[s]] = uint16(size + i)
-		at[s]++
+	for i, s := range t.symbols[:size] {
+		k := at[s&63]
+		at[s&63] = k + 1
+		t.next[k&(maxTableSize-1)] = uint16(size) + uint16(i)
 	}
 }
 
 // payload codes x from the last value to the first, filling t.buf from its
 // end, and returns the bytes and the number of padding bits at their start.
 func (t *tansEncoder) payload(x []uint64, logL, top uint) (out []byte, pad uint) {
-	t.buf = grow(t.buf, 8*len(x)+len(x)+64)
+	t.buf = grow(t.buf, 9*len(x)+64)
 	size := uint32(1) << logL
 	states := [4]uint32{size, size, size, size}
 	w := backAppender{b: t.buf, p: len(t.buf)}
-	wide := top+logL > 57
-	for i := len(x) - 1; i >= 0; i-- {
-		c := t.classes[i] & 63
-		st := states[i&3]
-		nb := (st + t.deltaBits[c]) >> 16
-		extra := x[i] + 1 - 1<<c
-		low := uint64(st & (1<<nb - 1))
-		states[i&3] = uint32(t.next[uint32(int32(st>>nb)+t.deltaNext[c])&(maxTableSize-1)])
-		if wide {
-			w.put(extra, uint(c))
-			w.put(low, uint(nb))
-		} else {
-			w.put(low|extra<<nb, uint(nb)+uint(c))
+	i := len(x) - 1
+	for ; i&3 != 3; i-- {
+		t.put(&w, x[i], t.classes[i], &states[i&3])
+	}
+	switch most := top + logL; {
+	case 2*most <= 57:
+		t.payloadPairs(&w, x[:i+1], &states)
+	case most <= 57:
+		t.payloadSingles(&w, x[:i+1], &states)
+	default:
+		for ; i >= 0; i-- {
+			t.put(&w, x[i], t.classes[i], &states[i&3])
 		}
 	}
 	for i := 3; i >= 0; i-- {
 		w.put(uint64(states[i]-size), logL)
 	}
 	return w.flush()
+}
+
+// put prepends one value of class c and its state's bits: the extra bits
+// first, so that the decoder reads the state's first.
+func (t *tansEncoder) put(w *backAppender, v uint64, c uint8, st *uint32) {
+	m := t.moves[c&63]
+	nb := (*st + m.bits) >> 16 & 31
+	y := *st >> nb
+	w.put(v+1^1<<(c&63), uint(c))
+	w.put(uint64(*st^y<<nb), uint(nb))
+	*st = uint32(t.next[(y+uint32(m.next))&(maxTableSize-1)])
+}
+
+// payloadPairs codes groups of four values of which two have at most 57 bits,
+// from the last to the first, a multiple of four in number.
+//
+// It is put twice over, flushing after two values, with everything in
+// registers. The stores need no check: t.buf has 9 bytes per value, more than
+// any value takes, and 64 to spare.
+func (t *tansEncoder) payloadPairs(w *backAppender, x []uint64, states *[4]uint32) {
+	classes := t.classes[:len(x)]
+	s0, s1, s2, s3 := states[0], states[1], states[2], states[3]
+	buf := unsafe.Pointer(unsafe.SliceData(w.b))
+	p, acc, n := w.p, w.acc, w.n
+	i := len(x) - 1
+	for ; i >= 3; i -= 4 {
+		c := classes[i] & 63
+		m := t.moves[c]
+		nb := (s3 + m.bits) >> 16 & 31
+		y := s3 >> nb
+		acc = acc<<c | (x[i] + 1 ^ 1<<c)
+		acc = acc<<nb | uint64(s3^y<<nb)
+		n += uint(c) + uint(nb)
+		s3 = uint32(t.next[(y+uint32(m.next))&(maxTableSize-1)])
+
+		c = classes[i-1] & 63
+		m = t.moves[c]
+		nb = (s2 + m.bits) >> 16 & 31
+		y = s2 >> nb
+		acc = acc<<c | (x[i-1] + 1 ^ 1<<c)
+		acc = acc<<nb | uint64(s2^y<<nb)
+		n += uint(c) + uint(nb)
+		s2 = uint32(t.next[(y+uint32(m.next))&(maxTableSize-1)])
+		store(unsafe.Add(buf, p-8), acc<<((64-n)&63))
+		p -= int(n >> 3)
+		n &= 7
+
+		c = classes[i-2] & 63
+		m = t.moves[c]
+		nb = (s1 + m.bits) >> 16 & 31
+		y = s1 >> nb
+		acc = acc<<c | (x[i-2] + 1 ^ 1<<c)
+		acc = acc<<nb | uint64(s1^y<<nb)
+		n += uint(c) + uint(nb)
+		s1 = uint32(t.next[(y+uint32(m.next))&(maxTableSize-1)])
+
+		c = classes[i-3] & 63
+		m = t.moves[c]
+		nb = (s0 + m.bits) >> 16 & 31
+		y = s0 >> nb
+		acc = acc<<c | (x[i-3] + 1 ^ 1<<c)
+		acc = acc<<nb | uint64(s0^y<<nb)
+		n += uint(c) + uint(nb)
+		s0 = uint32(t.next[(y+uint32(m.next))&(maxTableSize-1)])
+		store(unsafe.Add(buf, p-8), acc<<((64-n)&63))
+		p -= int(n >> 3)
+		n &= 7
+	}
+	*states = [4]uint32{s0, s1, s2, s3}
+	w.p, w.acc, w.n = p, acc, n
+}
+
+// payloadSingles is payloadPairs for values of up to 57 bits.
+func (t *tansEncoder) payloadSingles(w *backAppender, x []uint64, states *[4]uint32) {
+	classes := t.classes[:len(x)]
+	s0, s1, s2, s3 := states[0], states[1], states[2], states[3]
+	buf := unsafe.Pointer(unsafe.SliceData(w.b))
+	p, acc, n := w.p, w.acc, w.n
+	i := len(x) - 1
+	// The states take turns by changing places.
+	for ; i >= 0; i-- {
+		c := classes[i] & 63
+		m := t.moves[c]
+		nb := (s3 + m.bits) >> 16 & 31
+		y := s3 >> nb
+		acc = acc<<c | (x[i] + 1 ^ 1<<c)
+		acc = acc<<nb | uint64(s3^y<<nb)
+		n += uint(c) + uint(nb)
+		next := uint32(t.next[(y+uint32(m.next))&(maxTableSize-1)])
+		store(unsafe.Add(buf, p-8), acc<<((64-n)&63))
+		p -= int(n >> 3)
+		n &= 7
+		s0, s1, s2, s3 = next, s0, s1, s2
+	}
+	*states = [4]uint32{s0, s1, s2, s3}
+	w.p, w.acc, w.n = p, acc, n
 }
 
 // backAppender writes bits from the end of a buffer towards its start: what
@@ -247,7 +365,7 @@ type backAppender struct {
 func (w *backAppender) put(v uint64, n uint) {
 	w.acc = w.acc<<(n&63) | v
 	w.n += n
-	putLE64(w.b[w.p-8:w.p], w.acc<<((64-w.n)&63))
+	putLE64(w.b[w.p-8:], w.acc<<((64-w.n)&63))
 	w.p -= int(w.n >> 3)
 	w.n &= 7
 }
