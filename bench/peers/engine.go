@@ -44,6 +44,7 @@ var engines = []struct {
 	name string
 	open func(dir string) (Engine, error)
 }{
+	{"barkeep", openBarkeep},
 	{"parquet", openParquetDoubles},
 	{"parquet-int", openParquetInts},
 	{"parquet-min", openParquetSmallest},
