@@ -3,6 +3,7 @@ package series
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 )
 
@@ -411,9 +412,13 @@ func (b *bucket) pricesSparse(src *Columns, i, j int) {
 func (r *Resampler) sum(col int, s *decimalSum, values []float64, provs []Prov, i, j int) {
 	b := &r.b
 	if len(values) == 0 {
-		b.sums[col] = math.NaN()
-		if col == 0 {
-			b.sums[col] = 0
+		b.sums[col] = 0
+		if col > 0 {
+			// Nobody said it of these bars, so nobody can of the coarse one.
+			b.sums[col] = math.NaN()
+			if len(provs) == 0 || slices.ContainsFunc(provs, func(p Prov) bool { return !p.NoTrade() }) {
+				s.add(math.NaN())
+			}
 		}
 		return
 	}
