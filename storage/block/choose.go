@@ -67,10 +67,16 @@ func decimals(out []uint64, x []float64, exp uint8) bool {
 	out = out[:len(x)]
 	var bad uint64
 	if q, ok := newQuotient(exp); ok {
+		hi, lo, limit := q.hi, q.lo, q.limit
 		for i, v := range x {
-			n := roundGrid(float64(v * p))
-			bad |= q.bits(n) ^ math.Float64bits(v) | (uint64(n)+q.limit)&-(2*q.limit)
-			out[i] = uint64(n)
+			// roundGrid, and quotient.bits without its conversion: taking
+			// the constant off again leaves the integer as a float64.
+			t := float64(v*p) + roundMagic
+			f := t - roundMagic
+			n := math.Float64bits(t) - roundMagicBits
+			bad |= math.Float64bits(float64(f*hi)+float64(f*lo)) ^ math.Float64bits(v)
+			bad |= (n + limit) & -(2 * limit)
+			out[i] = n
 		}
 		if bad == 0 {
 			return true

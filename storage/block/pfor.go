@@ -39,16 +39,17 @@ func appendPFOR(dst []byte, x []uint64) ([]byte, bool) {
 			continue
 		}
 		dst = append(dst, byte(top-width))
+		// Without a branch: which values need a patch is unpredictable.
 		var high [pforGroup]uint64
-		n := 0
+		var rows [pforGroup]byte
+		n := uint(0)
 		for i, v := range g {
-			if v > mask {
-				dst = append(dst, byte(i))
-				high[n] = v >> width
-				n++
-			}
+			high[n&(pforGroup-1)] = v >> width
+			rows[n&(pforGroup-1)] = byte(i)
+			n += uint((mask - v) >> 63)
 		}
-		dst = appendPacked(dst, high[:n], top-width)
+		dst = append(dst, rows[:patches]...)
+		dst = appendPacked(dst, high[:patches], top-width)
 	}
 	return dst, true
 }
