@@ -111,7 +111,9 @@ func (sm *sample) needZone(spec *timeSpec, m mapping, o Options, cells [][]byte)
 		return nil
 	}
 	example := ""
-	if len(cells) > 0 {
+	if spec.kind == timeOfDay {
+		example = " in milliseconds since midnight"
+	} else if len(cells) > 0 {
 		example = fmt.Sprintf(" such as %q", clip(cells[0]))
 	}
 	return fmt.Errorf("times%s are local times without a zone: say where they were written with --tz, for example --tz America/New_York or --tz UTC", example)

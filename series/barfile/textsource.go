@@ -211,9 +211,6 @@ func (sm *sample) plan(o Options, e *entry, d *Detection) (*plan, error) {
 	if err := p.selectRows(o.Select, sm.columnNames, sm.width); err != nil {
 		return nil, err
 	}
-	if err := sm.oneSymbol(p, o); err != nil {
-		return nil, &undecided{err}
-	}
 	p.comma = d.Delimiter != "," && sm.decimalComma()
 	if p.comma {
 		sm.replaceCommas()
@@ -222,6 +219,9 @@ func (sm *sample) plan(o Options, e *entry, d *Detection) (*plan, error) {
 	var warnings []string
 	if p.columns, warnings, err = sm.infer(o); err != nil {
 		return nil, err
+	}
+	if err := sm.oneSymbol(p, o); err != nil {
+		return nil, &undecided{err}
 	}
 	d.Warnings = append(d.Warnings, warnings...)
 	days, hasDate, err := e.date(o)

@@ -51,7 +51,7 @@ func NewWriter(w io.Writer, o WriteOptions) (Writer, error) {
 	case Columns:
 		return &columnsWriter{w: w, o: o}, nil
 	case Parquet:
-		return nil, fmt.Errorf("format parquet is not written yet")
+		return newParquetWriter(w, o), nil
 	case Arrow, Freqtrade:
 		return newArrowWriter(w, o)
 	case Lean:
