@@ -100,3 +100,27 @@ func BenchmarkHeader(b *testing.B) {
 	b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/benchDays, "ns/block")
 	reportRate(b, bars)
 }
+
+// BenchmarkAggregate makes hours out of minutes.
+func BenchmarkAggregate(b *testing.B) {
+	for _, m := range modes {
+		b.Run(m.name, func(b *testing.B) {
+			_, blocks, bars := corpus(b, m.mode)
+			var d block.Decoder
+			var out []block.Bucket
+			b.ReportAllocs()
+			for b.Loop() {
+				out = out[:0]
+				for i, data := range blocks {
+					var err error
+					a := block.Aggregation{Width: 60, Origin: int64(i) * 1440}
+					if out, err = d.Aggregate(key, data, 1440, a, out); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N)*365/benchDays, "ms/year")
+			reportRate(b, bars)
+		})
+	}
+}

@@ -19,6 +19,15 @@ type Decoder struct {
 	palette [maxPalette]uint32
 	l       layout
 	streams [maxStreams]stream
+
+	// Scratch space of Aggregate.
+	amounts  [3][]uint64
+	widths   [3]uint
+	slots    []uint16
+	prov     []uint32
+	odd      []oddAmount
+	segments []segment
+	buckets  []Bucket
 }
 
 // Streams of a block, in the order of the directory.
@@ -139,6 +148,11 @@ func (d *Decoder) parseDirectory(r *reader) {
 // where its values will end up.
 func words(x []float64) []uint64 {
 	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
+}
+
+// floatsOf is the inverse of words.
+func floatsOf(x []uint64) []float64 {
+	return unsafe.Slice((*float64)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }
 
 // stream decodes stream i into out. Every value is below 2^width.

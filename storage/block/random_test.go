@@ -1,6 +1,7 @@
 package block_test
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -157,4 +158,21 @@ func TestRoundTripLargest(t *testing.T) {
 	if perValue := float64(len(data)-4*len(c.Prov)) / float64(5*len(c.Slot)); perValue > 8.2+0.8 {
 		t.Errorf("%.2f bytes per value", perValue)
 	}
+}
+
+func floatBytes(x []float64) []byte {
+	var b []byte
+	for _, v := range x {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+	}
+	return b
+}
+
+// takeFloats fills x from the front of b and returns the rest.
+func takeFloats(x []float64, b []byte) []byte {
+	for i := range x {
+		x[i] = math.Float64frombits(binary.LittleEndian.Uint64(b))
+		b = b[8:]
+	}
+	return b
 }

@@ -104,3 +104,17 @@ func (s *Sum) addUint(n uint64) {
 	s.Lo, carry = bits.Add64(s.Lo, n, 0)
 	s.Hi += int64(carry)
 }
+
+// addProduct adds n·count units of 10^-Exp, for a count of rows.
+func (s *Sum) addProduct(n int64, count int) {
+	if n == 0 {
+		return
+	}
+	hi, lo := bits.Mul64(uint64(n), uint64(count))
+	if n < 0 {
+		hi -= uint64(count)
+	}
+	var carry uint64
+	s.Lo, carry = bits.Add64(s.Lo, lo, 0)
+	s.Hi += int64(hi + carry)
+}
