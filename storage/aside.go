@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -40,12 +41,9 @@ type asideRecord struct {
 
 const maxRaw = 500
 
-// asideEntry returns the key and the value of an entry.
-func (s *Store) asideEntry(id seriesID, e Entry) (key, value []byte) {
+// asideValue encodes an entry.
+func (s *Store) asideValue(e Entry) ([]byte, asideRecord) {
 	r := asideRecord{Reason: e.Reason, Source: e.Source, Raw: e.Raw, At: e.At}
-	if len(r.Raw) > maxRaw {
-		r.Raw = r.Raw[:maxRaw]
-	}
 	if e.HasTime {
 		r.Time = &e.Time
 	}
@@ -59,8 +57,12 @@ func (s *Store) asideEntry(id seriesID, e Entry) (key, value []byte) {
 	if err != nil { // strings and integers always have a JSON form
 		panic("storage: quarantine entry: " + err.Error())
 	}
-	key = numberKey(spaceAside, id, int64(e.Time))
-	return binary.BigEndian.AppendUint64(key, s.seq.Add(1)), value
+	return value, r
+}
+
+// asideKey returns a new key for an entry.
+func (s *Store) asideKey(id seriesID, e *Entry) []byte {
+	return binary.BigEndian.AppendUint64(numberKey(spaceAside, id, int64(e.Time)), s.seq.Add(1))
 }
 
 // SetAside puts entries into quarantine, in one durable batch. An entry that
@@ -91,8 +93,8 @@ func (s *Store) SetAside(ctx context.Context, es []Entry) error {
 		if same {
 			continue
 		}
-		key, value := s.asideEntry(st.id, e)
-		if err := b.Set(key, value); err != nil {
+		value, _ := s.asideValue(e)
+		if err := b.Set(s.asideKey(st.id, &e), value); err != nil {
 			return err
 		}
 		n++
@@ -106,7 +108,8 @@ func (s *Store) SetAside(ctx context.Context, es []Entry) error {
 // hasAside reports whether an entry with the time, reason and raw value of e
 // is stored, or was seen in this call.
 func (s *Store) hasAside(st *state, e *Entry, seen map[string]bool) (bool, error) {
-	id := fmt.Sprintf("%d\x00%d\x00%s\x00%s", st.id, e.Time, e.Reason, e.Raw)
+	_, own := s.asideValue(*e)
+	id := fmt.Sprintf("%d %d %s %s %v", st.id, e.Time, e.Reason, e.Raw, own.Bar)
 	if seen[id] {
 		return true, nil
 	}
@@ -122,7 +125,7 @@ func (s *Store) hasAside(st *state, e *Entry, seen map[string]bool) (bool, error
 			return false, err
 		}
 		var r asideRecord
-		if json.Unmarshal(v, &r) == nil && r.Reason == e.Reason && r.Raw == e.Raw {
+		if json.Unmarshal(v, &r) == nil && r.Reason == e.Reason && r.Raw == e.Raw && slices.Equal(r.Bar, own.Bar) {
 			return true, nil
 		}
 	}

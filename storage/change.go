@@ -25,6 +25,8 @@ type change struct {
 	dirty  map[int64]bool
 	entry  journalEntry
 
+	seen map[string]bool // bars set aside in this change
+
 	jobs  []encodeJob
 	sets  []pair                // rows and quarantine; keys in no order
 	drops []series.Range[int64] // blocks whose folded rows are garbage now
@@ -47,6 +49,7 @@ func (s *Store) begin(st *state, op journalOp) *change {
 	c := &change{
 		s: s, st: st, seq: s.seq.Add(1), now: s.opts.Now(), ledger: *st.ledger,
 		pages: make(map[int64]*page), dirty: make(map[int64]bool),
+		seen: make(map[string]bool),
 	}
 	c.entry = journalEntry{op: op, series: st.id, at: c.now}
 	return c

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -16,36 +17,40 @@ type absence struct {
 	marks    []series.Gap // of them: those that are not plain observed
 	reasons  []series.Gap // slots set aside or explained by evidence; may overlap present
 	expected []series.Run // slots in which the market was open and the symbol listed
+	absent   []series.Run // expected slots without a bar
 	bars     int64        // slots in present
+}
+
+// scratch holds the memory of gap scans, which follow each other closely.
+var scratch = sync.Pool{New: func() any { return new(absence) }}
+
+func (a *absence) reset() {
+	a.present, a.marks, a.reasons = a.present[:0], a.marks[:0], a.reasons[:0]
+	a.expected, a.absent, a.bars = a.expected[:0], a.absent[:0], 0
 }
 
 // look gathers what is known of run. marks are only gathered on request. It
 // reads through one cursor: a scan of a year costs a dozen keys.
-func (v *view) look(run series.Run, withMarks bool) (*absence, error) {
-	a := &absence{}
+func (v *view) look(c cursor, a *absence, run series.Run, withMarks bool) error {
+	a.reset()
 	lo, hi := blocksOf(run)
 	if lo == hi {
-		return a, nil
+		return nil
 	}
-	c, err := v.r.Cursor(nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
 	if err := v.lookCoverage(c, a, lo, hi, withMarks); err != nil {
-		return nil, err
+		return err
 	}
 	if err := v.lookEvidence(c, a, run); err != nil {
-		return nil, err
+		return err
 	}
 	if err := v.lookAside(c, a, run); err != nil {
-		return nil, err
+		return err
 	}
 	if n := len(a.present); n > 0 && (a.present[0].From < run.From || a.present[n-1].To > run.To) {
 		a.present = series.Intersect(nil, a.present, []series.Run{run})
 	}
 	a.bars = series.Total(a.present)
-	return a, nil
+	return nil
 }
 
 func (v *view) lookCoverage(c cursor, a *absence, lo, hi int64, withMarks bool) error {
@@ -162,13 +167,19 @@ func (v *Snapshot) Gaps(ctx context.Context, key series.Key, span series.Span) (
 	if err != nil {
 		return Scan{}, err
 	}
-	return x.scan(x.run(span))
+	c, err := v.snap.Cursor(nil, nil)
+	if err != nil {
+		return Scan{}, err
+	}
+	defer c.Close()
+	return x.scan(c, x.run(span))
 }
 
-func (v *view) scan(run series.Run) (Scan, error) {
+func (v *view) scan(c cursor, run series.Run) (Scan, error) {
 	sc := Scan{Key: v.st.key, Grid: v.st.grid, Run: run}
-	a, err := v.look(run, false)
-	if err != nil {
+	a := scratch.Get().(*absence)
+	defer scratch.Put(a)
+	if err := v.look(c, a, run, false); err != nil {
 		return Scan{}, err
 	}
 	cal, _, err := v.expect(a, run)
@@ -178,7 +189,8 @@ func (v *view) scan(run series.Run) (Scan, error) {
 	sc.Calendar = cal.Name()
 	sc.Expected = series.Total(a.expected)
 	sc.Present = a.bars
-	absent := series.Subtract(make([]series.Run, 0, len(a.present)+8), a.expected, a.present)
+	a.absent = series.Subtract(a.absent, a.expected, a.present)
+	absent := a.absent
 	if len(a.reasons) == 0 {
 		sc.Gaps = make([]series.Gap, len(absent))
 		for i, r := range absent {
@@ -219,13 +231,19 @@ func (v *Snapshot) Coverage(ctx context.Context, key series.Key, span series.Spa
 	if err != nil {
 		return Coverage{}, err
 	}
-	return x.coverage(x.run(span))
+	c, err := v.snap.Cursor(nil, nil)
+	if err != nil {
+		return Coverage{}, err
+	}
+	defer c.Close()
+	return x.coverage(c, x.run(span))
 }
 
-func (v *view) coverage(run series.Run) (Coverage, error) {
+func (v *view) coverage(c cursor, run series.Run) (Coverage, error) {
 	cov := Coverage{Key: v.st.key, Grid: v.st.grid, Run: run}
-	a, err := v.look(run, true)
-	if err != nil {
+	a := scratch.Get().(*absence)
+	defer scratch.Put(a)
+	if err := v.look(c, a, run, true); err != nil {
 		return Coverage{}, err
 	}
 	cal, listed, err := v.expect(a, run)
@@ -285,12 +303,41 @@ func joinStates(gs []series.Gap) []series.Gap {
 	return out
 }
 
+// cursorNow is a view of a series as it is now and a cursor that shows the
+// same moment; the view's own reader is not set. It is cheaper than a snapshot.
+func (s *Store) cursorNow(ctx context.Context, key series.Key) (*view, cursor, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	st, err := s.known(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := s.flushRelaxed(st); err != nil {
+		return nil, nil, err
+	}
+	c, err := s.eng.Cursor(nil, nil)
+	return &view{s: s, st: st, ledger: st.ledger}, c, err
+}
+
 // Gaps is [Snapshot.Gaps] on the store as it is now.
 func (s *Store) Gaps(ctx context.Context, key series.Key, span series.Span) (Scan, error) {
-	return with(s, key, func(v *Snapshot) (Scan, error) { return v.Gaps(ctx, key, span) })
+	x, c, err := s.cursorNow(ctx, key)
+	if err != nil {
+		return Scan{}, err
+	}
+	defer c.Close()
+	return x.scan(c, x.run(span))
 }
 
 // Coverage is [Snapshot.Coverage] on the store as it is now.
 func (s *Store) Coverage(ctx context.Context, key series.Key, span series.Span) (Coverage, error) {
-	return with(s, key, func(v *Snapshot) (Coverage, error) { return v.Coverage(ctx, key, span) })
+	x, c, err := s.cursorNow(ctx, key)
+	if err != nil {
+		return Coverage{}, err
+	}
+	defer c.Close()
+	return x.coverage(c, x.run(span))
 }

@@ -156,6 +156,7 @@ func runBytes(ps []span16) int {
 // pageReader walks the entries of a coverage page.
 type pageReader struct {
 	data []byte
+	at   int   // position in data
 	base int64 // first block of the page
 	err  error
 
@@ -179,21 +180,21 @@ func (r *pageReader) reset(page int64, data []byte) error {
 		r.err = errPage
 		return r.err
 	}
-	r.data = data[1:]
+	r.data, r.at = data, 1
 	return nil
 }
 
 // next reads the next entry and reports whether there was one.
 func (r *pageReader) next() bool {
-	if r.err != nil || len(r.data) == 0 {
+	if r.err != nil || r.at >= len(r.data) {
 		return false
 	}
-	if len(r.data) < 2 || r.data[0] >= pageBlocks {
+	if len(r.data)-r.at < 2 || r.data[r.at] >= pageBlocks {
 		return r.fail()
 	}
-	r.block = r.base + int64(r.data[0])
-	flags := r.data[1]
-	r.data = r.data[2:]
+	r.block = r.base + int64(r.data[r.at])
+	flags := r.data[r.at+1]
+	r.at += 2
 	r.damaged = flags&pageDamaged != 0
 	r.present, r.marks, r.rows, r.count = r.present[:0], r.marks[:0], 0, 0
 	switch flags & 3 {
@@ -204,17 +205,17 @@ func (r *pageReader) next() bool {
 			return r.fail()
 		}
 	case presentBitmap:
-		if len(r.data) < bitmapBytes {
+		if len(r.data)-r.at < bitmapBytes {
 			return r.fail()
 		}
-		r.readBitmap(r.data[:bitmapBytes])
-		r.data = r.data[bitmapBytes:]
+		r.readBitmap(r.data[r.at : r.at+bitmapBytes])
+		r.at += bitmapBytes
 	default:
 		return r.fail()
 	}
 	if flags&pageRows != 0 {
-		v, ok := r.uvarint(math.MaxUint32)
-		if !ok {
+		v := r.uvarint()
+		if v > math.MaxUint32 {
 			return r.fail()
 		}
 		r.rows = uint32(v)
@@ -234,46 +235,93 @@ func (r *pageReader) add(from, to uint16) {
 	r.count += int(to - from)
 	if r.runs != nil {
 		start := blockStart(r.block)
-		*r.runs = series.Join(*r.runs, series.Run{From: start + series.Slot(from), To: start + series.Slot(to)})
+		run := series.Run{From: start + series.Slot(from), To: start + series.Slot(to)}
+		// Joined here and not by series.Join: this is the inner loop of every
+		// gap scan.
+		if rs := *r.runs; len(rs) > 0 && rs[len(rs)-1].To == run.From {
+			rs[len(rs)-1].To = run.To
+		} else {
+			*r.runs = append(rs, run)
+		}
 	}
 	if !r.runsOnly {
 		r.present = append(r.present, span16{from, to})
 	}
 }
 
-func (r *pageReader) uvarint(limit uint64) (uint64, bool) {
-	if len(r.data) > 0 && r.data[0] < 0x80 {
-		v := uint64(r.data[0])
-		r.data = r.data[1:]
-		return v, v <= limit
+// badUvarint stands for a number that cannot be read; no valid one is as big.
+const badUvarint = math.MaxUint64
+
+func (r *pageReader) uvarint() uint64 {
+	if r.at < len(r.data) && r.data[r.at] < 0x80 {
+		r.at++
+		return uint64(r.data[r.at-1])
 	}
-	v, n := binary.Uvarint(r.data)
-	if n <= 0 || v > limit {
-		return 0, false
+	v, n := binary.Uvarint(r.data[min(r.at, len(r.data)):])
+	if n <= 0 {
+		return badUvarint
 	}
-	r.data = r.data[n:]
-	return v, true
+	r.at += n
+	return v
 }
 
+// readRuns is the inner loop of every gap scan, so it reads numbers and joins
+// runs in place. No number of an entry exceeds blockSlots: two bytes do.
 func (r *pageReader) readRuns() bool {
-	n, ok := r.uvarint(blockSlots)
-	at := uint64(0)
-	for ; ok && n > 0; n-- {
-		var gap, length uint64
-		if gap, ok = r.uvarint(blockSlots); !ok {
-			break
-		}
-		if length, ok = r.uvarint(blockSlots); !ok {
-			break
-		}
-		at += gap
-		if length == 0 || at+length > blockSlots {
+	data, pos := r.data, r.at
+	n := 0
+	if n, pos = short(data, pos); n > blockSlots {
+		return false
+	}
+	start := blockStart(r.block)
+	at := 0
+	var runs []series.Run
+	if r.runs != nil {
+		runs = *r.runs
+	}
+	for ; n > 0; n-- {
+		var gap, length int
+		gap, pos = short(data, pos)
+		length, pos = short(data, pos)
+		from := at + gap
+		at = from + length
+		if length == 0 || at > blockSlots {
 			return false
 		}
-		r.add(uint16(at), uint16(at+length))
-		at += length
+		r.count += length
+		if r.runs != nil {
+			run := series.Run{From: start + series.Slot(from), To: start + series.Slot(at)}
+			if k := len(runs) - 1; k >= 0 && runs[k].To == run.From {
+				runs[k].To = run.To
+			} else {
+				runs = append(runs, run)
+			}
+		}
+		if !r.runsOnly {
+			r.present = append(r.present, span16{uint16(from), uint16(at)})
+		}
 	}
-	return ok
+	if r.runs != nil {
+		*r.runs = runs
+	}
+	r.at = pos
+	return true
+}
+
+// short reads a number of one or two bytes; what it cannot read is more than
+// any slot.
+func short(data []byte, pos int) (int, int) {
+	if pos >= len(data) {
+		return 1 << 20, pos
+	}
+	v := int(data[pos])
+	if v < 0x80 {
+		return v, pos + 1
+	}
+	if pos+1 >= len(data) || data[pos+1] >= 0x80 {
+		return 1 << 20, pos
+	}
+	return v&0x7f | int(data[pos+1])<<7, pos + 2
 }
 
 func (r *pageReader) readBitmap(b []byte) {
@@ -305,29 +353,26 @@ func (r *pageReader) readBitmap(b []byte) {
 }
 
 func (r *pageReader) readMarks() bool {
-	n, ok := r.uvarint(blockSlots)
+	n := r.uvarint()
+	if n > blockSlots {
+		return false
+	}
 	at := uint64(0)
-	for ; ok && n > 0; n-- {
-		if len(r.data) == 0 {
+	for ; n > 0; n-- {
+		if r.at >= len(r.data) {
 			return false
 		}
-		state := r.data[0]
-		r.data = r.data[1:]
-		var skip, length uint64
-		if skip, ok = r.uvarint(blockSlots); !ok {
-			break
-		}
-		if length, ok = r.uvarint(blockSlots); !ok {
-			break
+		state := r.data[r.at]
+		r.at++
+		skip, length := r.uvarint(), r.uvarint()
+		if skip > blockSlots || length > blockSlots || length == 0 || at+skip+length > blockSlots || int(state) >= series.NumStates {
+			return false
 		}
 		at += skip
-		if length == 0 || at+length > blockSlots || int(state) >= series.NumStates {
-			return false
-		}
 		r.marks = append(r.marks, mark{span16{uint16(at), uint16(at + length)}, series.State(state)})
 		at += length
 	}
-	return ok
+	return true
 }
 
 // Stats page: version 1, then statsEntry bytes per block, little endian:

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,7 +15,12 @@ import (
 // part for each bar: it says how many fine bars were expected and how many are
 // there.
 func (s *Store) Resample(ctx context.Context, key series.Key, coarse series.Interval, span series.Span, dst *series.Columns) ([]series.Part, error) {
-	return with(s, key, func(v *Snapshot) ([]series.Part, error) { return v.Resample(ctx, key, coarse, span, dst) })
+	x, snap, err := s.viewNow(key)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := x.resample(ctx, coarse, span, dst)
+	return parts, errors.Join(err, snap.Close())
 }
 
 // Resample is [Store.Resample] on the snapshot.
@@ -23,20 +29,25 @@ func (v *Snapshot) Resample(ctx context.Context, key series.Key, coarse series.I
 	if err != nil {
 		return nil, err
 	}
+	return x.resample(ctx, coarse, span, dst)
+}
+
+func (v *view) resample(ctx context.Context, coarse series.Interval, span series.Span, dst *series.Columns) ([]series.Part, error) {
+	key := v.st.key
 	grid := series.Grid{Interval: coarse}
-	if coarse.Intraday() && x.st.grid.Phase > 0 {
-		grid.Phase = x.st.grid.Phase % coarse.Width()
+	if coarse.Intraday() && v.st.grid.Phase > 0 {
+		grid.Phase = v.st.grid.Phase % coarse.Width()
 	}
 	cal, _, err := v.s.calendar(key.Symbol)
 	if err != nil {
 		return nil, err
 	}
-	r, err := series.NewResampler(x.st.grid, grid, cal)
+	r, err := series.NewResampler(v.st.grid, grid, cal)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	dst.Reset()
-	if x.ledger.bars == 0 {
+	if v.ledger.bars == 0 {
 		return nil, nil
 	}
 	bound := span
@@ -46,13 +57,13 @@ func (v *Snapshot) Resample(ctx context.Context, key series.Key, coarse series.I
 		}
 	}
 	r.Now = v.s.opts.Now()
-	blocks, err := x.blocks(x.run(span))
+	blocks, err := v.blocks(v.run(span))
 	if err != nil {
 		return nil, err
 	}
 	var src series.Columns
 	for i := 0; i < len(blocks); i += chunkBlocks {
-		if err := x.read(ctx, blocks[i:min(i+chunkBlocks, len(blocks))], ReadOptions{}, &src); err != nil {
+		if err := v.read(ctx, blocks[i:min(i+chunkBlocks, len(blocks))], ReadOptions{}, &src); err != nil {
 			return nil, err
 		}
 		r.Add(dst, &src)

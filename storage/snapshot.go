@@ -29,18 +29,6 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 // Close ends the snapshot.
 func (v *Snapshot) Close() error { return v.snap.Close() }
 
-// snapshotOf takes a snapshot for one operation on one series.
-func (s *Store) snapshotOf(key series.Key) (*Snapshot, error) {
-	st, err := s.known(key)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.settle(st); err != nil {
-		return nil, err
-	}
-	return &Snapshot{s, s.eng.Snapshot()}, nil
-}
-
 // view is one series as a snapshot shows it.
 type view struct {
 	s      *Store
@@ -149,11 +137,15 @@ func (v *Snapshot) Read(ctx context.Context, key series.Key, span series.Span, o
 	if err != nil {
 		return err
 	}
-	blocks, err := x.blocks(x.run(span))
+	return x.readSpan(ctx, span, o, dst)
+}
+
+func (v *view) readSpan(ctx context.Context, span series.Span, o ReadOptions, dst *series.Columns) error {
+	blocks, err := v.blocks(v.run(span))
 	if err != nil {
 		return err
 	}
-	return x.read(ctx, blocks, o, dst)
+	return v.read(ctx, blocks, o, dst)
 }
 
 // chunkBlocks is how many blocks a streaming read decodes at a time: about a
@@ -169,28 +161,36 @@ func (v *Snapshot) Chunks(ctx context.Context, key series.Key, span series.Span,
 			yield(nil, err)
 			return
 		}
-		blocks, err := x.blocks(x.run(span))
-		if err != nil {
+		x.chunks(ctx, span, o, yield)
+	}
+}
+
+func (v *view) chunks(ctx context.Context, span series.Span, o ReadOptions, yield func(*series.Columns, error) bool) {
+	blocks, err := v.blocks(v.run(span))
+	if err != nil {
+		yield(nil, err)
+		return
+	}
+	var dst series.Columns
+	for part := range slices.Chunk(blocks, chunkBlocks) {
+		if err := v.read(ctx, part, o, &dst); err != nil {
 			yield(nil, err)
 			return
 		}
-		var dst series.Columns
-		for part := range slices.Chunk(blocks, chunkBlocks) {
-			if err := x.read(ctx, part, o, &dst); err != nil {
-				yield(nil, err)
-				return
-			}
-			if dst.Len() > 0 && !yield(&dst, nil) {
-				return
-			}
+		if dst.Len() > 0 && !yield(&dst, nil) {
+			return
 		}
 	}
 }
 
 // Bars streams the bars of span in order of time. After an error it ends.
 func (v *Snapshot) Bars(ctx context.Context, key series.Key, span series.Span, o ReadOptions) iter.Seq2[series.Bar, error] {
+	return eachBar(v.Chunks(ctx, key, span, o))
+}
+
+func eachBar(chunks iter.Seq2[*series.Columns, error]) iter.Seq2[series.Bar, error] {
 	return func(yield func(series.Bar, error) bool) {
-		for c, err := range v.Chunks(ctx, key, span, o) {
+		for c, err := range chunks {
 			if err != nil {
 				yield(series.Bar{}, err)
 				return
@@ -204,55 +204,46 @@ func (v *Snapshot) Bars(ctx context.Context, key series.Key, span series.Span, o
 	}
 }
 
-// with runs f on a snapshot of one series and closes it.
-func with[T any](s *Store, key series.Key, f func(*Snapshot) (T, error)) (T, error) {
-	v, err := s.snapshotOf(key)
+// viewNow is a view of a series as it is now; the snapshot must be closed.
+func (s *Store) viewNow(key series.Key) (*view, snapshot, error) {
+	st, err := s.known(key)
 	if err != nil {
-		var zero T
-		return zero, err
+		return nil, nil, err
 	}
-	out, err := f(v)
-	return out, errors.Join(err, v.Close())
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := s.flushRelaxed(st); err != nil {
+		return nil, nil, err
+	}
+	// Nobody writes the series while its lock is held, so the ledger in memory
+	// is the one that the snapshot shows.
+	snap := s.eng.Snapshot()
+	return &view{s: s, st: st, r: snap, ledger: st.ledger}, snap, nil
 }
 
 // Read is [Snapshot.Read] on the store as it is now.
 func (s *Store) Read(ctx context.Context, key series.Key, span series.Span, o ReadOptions, dst *series.Columns) error {
-	_, err := with(s, key, func(v *Snapshot) (struct{}, error) {
-		return struct{}{}, v.Read(ctx, key, span, o, dst)
-	})
-	return err
+	x, snap, err := s.viewNow(key)
+	if err != nil {
+		return err
+	}
+	return errors.Join(x.readSpan(ctx, span, o, dst), snap.Close())
 }
 
 // Chunks is [Snapshot.Chunks] on the store as it is when the loop begins.
 func (s *Store) Chunks(ctx context.Context, key series.Key, span series.Span, o ReadOptions) iter.Seq2[*series.Columns, error] {
 	return func(yield func(*series.Columns, error) bool) {
-		v, err := s.snapshotOf(key)
+		x, snap, err := s.viewNow(key)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		defer v.Close()
-		for c, err := range v.Chunks(ctx, key, span, o) {
-			if !yield(c, err) {
-				return
-			}
-		}
+		defer snap.Close()
+		x.chunks(ctx, span, o, yield)
 	}
 }
 
 // Bars is [Snapshot.Bars] on the store as it is when the loop begins.
 func (s *Store) Bars(ctx context.Context, key series.Key, span series.Span, o ReadOptions) iter.Seq2[series.Bar, error] {
-	return func(yield func(series.Bar, error) bool) {
-		v, err := s.snapshotOf(key)
-		if err != nil {
-			yield(series.Bar{}, err)
-			return
-		}
-		defer v.Close()
-		for b, err := range v.Bars(ctx, key, span, o) {
-			if !yield(b, err) {
-				return
-			}
-		}
-	}
+	return eachBar(s.Chunks(ctx, key, span, o))
 }

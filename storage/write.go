@@ -136,7 +136,9 @@ func (w *writer) prepare(c *series.Columns) error {
 	}
 	w.in = c
 	if !sorted || refused != nil {
-		w.arrange(c, refused)
+		if err := w.arrange(c, refused); err != nil {
+			return err
+		}
 	}
 	w.fillProvenance()
 	w.slot = make([]uint16, len(w.at))
@@ -148,7 +150,7 @@ func (w *writer) prepare(c *series.Columns) error {
 
 // arrange copies the bars that are not refused in the order of their slots and
 // settles duplicates.
-func (w *writer) arrange(c *series.Columns, refused map[int]string) {
+func (w *writer) arrange(c *series.Columns, refused map[int]string) error {
 	order := make([]int, 0, c.Len())
 	for i := range c.Time {
 		if reason, ok := refused[i]; ok {
@@ -174,12 +176,15 @@ func (w *writer) arrange(c *series.Columns, refused map[int]string) {
 			if b.Prov.Rank() > a.Prov.Rank() || b.Prov.Rank() == a.Prov.Rank() && w.conflict == Replace {
 				best, loser = order[k], a
 			}
-			w.aside(loser, "differs from another bar of the same time in one write")
+			if err := w.aside(loser, "differs from another bar of the same time in one write"); err != nil {
+				return err
+			}
 		}
 		out.Append(c.Bar(best))
 		w.at = append(w.at, at[best])
 	}
 	w.in = out
+	return nil
 }
 
 // fillProvenance names the source of bars that have none and marks those that
@@ -259,7 +264,10 @@ func (w *writer) planBlock(b int64, i, j int) error {
 	if err := w.s.loadBlock(w.s.eng, w.st, had, block.All, &cols); err != nil {
 		return err
 	}
-	keep, replaced := w.settle(&cols, i, j)
+	keep, replaced, err := w.settle(&cols, i, j)
+	if err != nil {
+		return err
+	}
 	if len(keep) == 0 {
 		return nil
 	}
@@ -288,7 +296,7 @@ func (w *writer) added(i, j int) {
 
 // settle compares bars i to j with the stored ones in cols and returns which
 // of them are to be written, and which rows of cols they replace.
-func (w *writer) settle(cols *block.Columns, i, j int) (keep []int, replaced []int) {
+func (w *writer) settle(cols *block.Columns, i, j int) (keep, replaced []int, err error) {
 	k := 0
 	for r := i; r < j; r++ {
 		for k < len(cols.Slot) && cols.Slot[k] < w.slot[r] {
@@ -308,7 +316,9 @@ func (w *writer) settle(cols *block.Columns, i, j int) (keep []int, replaced []i
 			w.res.Conflicts++
 		case want == have && w.conflict == Quarantine:
 			w.res.Conflicts++
-			w.aside(given, "differs from the stored bar")
+			if err := w.aside(given, "differs from the stored bar"); err != nil {
+				return nil, nil, err
+			}
 		default:
 			w.res.Written++
 			if !same {
@@ -322,7 +332,7 @@ func (w *writer) settle(cols *block.Columns, i, j int) (keep []int, replaced []i
 			}
 		}
 	}
-	return keep, replaced
+	return keep, replaced, nil
 }
 
 // remember puts rows of cols into the journal.
@@ -468,12 +478,20 @@ func (w *writer) collect(i, j int, keep []int) []row {
 	return rs
 }
 
-// aside sets a bar aside in the batch of the change.
-func (c *change) aside(b series.Bar, reason string) {
-	c.set(c.s.asideEntry(c.st.id, Entry{
+// aside sets a bar aside in the batch of the change, unless it is there
+// already: the same write may come twice.
+func (c *change) aside(b series.Bar, reason string) error {
+	e := Entry{
 		Key: c.st.key, Time: b.Time, HasTime: true, Bar: &b, Reason: reason,
 		Source: c.s.SourceName(b.Prov.Source()), At: c.now,
-	}))
+	}
+	same, err := c.s.hasAside(c.st, &e, c.seen)
+	if err != nil || same {
+		return err
+	}
+	value, _ := c.s.asideValue(e)
+	c.set(c.s.asideKey(c.st.id, &e), value)
+	return nil
 }
 
 // sameValues reports whether two bars have the same bits in every value. A bar
