@@ -106,9 +106,14 @@ func (c *Columns) Check() error {
 		len      int
 		optional bool
 	}{
-		{"open", len(c.Open), false}, {"high", len(c.High), false}, {"low", len(c.Low), false},
-		{"close", len(c.Close), false}, {"volume", len(c.Volume), false},
-		{"quote_volume", len(c.QuoteVolume), true}, {"trades", len(c.Trades), true}, {"prov", len(c.Prov), true},
+		{"open", len(c.Open), false},
+		{"high", len(c.High), false},
+		{"low", len(c.Low), false},
+		{"close", len(c.Close), false},
+		{"volume", len(c.Volume), false},
+		{"quote_volume", len(c.QuoteVolume), true},
+		{"trades", len(c.Trades), true},
+		{"prov", len(c.Prov), true},
 	} {
 		if x.len != n && (!x.optional || x.len != 0) {
 			return fmt.Errorf("column %s has %d values beside %d times", x.name, x.len, n)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,3 +227,96 @@ func moment(s string) series.Time {
 }
 
 var nan = math.NaN()
+
+// readLean reads a folder of files of minutes, one a day: milliseconds since
+// midnight in New York, prices in 1/10000 dollar.
+func readLean(t *testing.T, folder string) *series.Columns {
+	t.Helper()
+	dir := realData(t, folder)
+	files, err := os.ReadDir(dir) // sorted by name, that is by date
+	if err != nil {
+		t.Fatal(err)
+	}
+	zone, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c series.Columns
+	for _, file := range files {
+		date, err := time.ParseInLocation("20060102", file.Name()[:8], zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := zip.OpenReader(filepath.Join(dir, file.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer z.Close()
+		r, err := z.File[0].Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(r).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			var v [6]float64
+			for i := range v {
+				if v[i], err = strconv.ParseFloat(row[i], 64); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.Append(series.Bar{
+				Time: series.TimeOf(date) + series.Time(v[0]),
+				Open: v[1] / 1e4, High: v[2] / 1e4, Low: v[3] / 1e4, Close: v[4] / 1e4, Volume: v[5],
+				QuoteVolume: math.NaN(), Trades: math.NaN(),
+			})
+		}
+	}
+	return &c
+}
+
+// TestResampleRealSessions: minutes of regular and extended hours into days.
+// A day is made of its session, a half day of half as much, and the parts tell
+// how much is missing.
+func TestResampleRealSessions(t *testing.T) {
+	for _, x := range []struct {
+		symbol                           string
+		days                             int
+		bars, expected, present, outside int64
+		incomplete                       string // dates
+	}{
+		{"spy", 7, 5786, 7 * 390, 7 * 390, 5786 - 7*390, ""},
+		{"aapl", 3, 2303, 3 * 390, 3 * 390, 2303 - 3*390, ""},
+		{"goog", 3, 1091, 2*390 + 210, 2*390 + 210 - 8, 1091 - 982, "2015-12-28"},
+		{"twx", 4, 1206, 4 * 390, 4*390 - 387, 1206 - 1173, "2014-06-06 2014-06-23"},
+	} {
+		t.Run(x.symbol, func(t *testing.T) {
+			src := readLean(t, "lean/equity/usa/minute/"+x.symbol)
+			r, err := series.NewResampler(grid(t, "1m"), grid(t, "1d"), calendar(t, "XNAS"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var dst series.Columns
+			r.Add(&dst, src)
+			r.Flush(&dst)
+			var expected, present int64
+			var incomplete []string
+			for i, p := range r.Parts {
+				expected += int64(p.Expected)
+				present += int64(p.Present)
+				if !p.Complete() {
+					incomplete = append(incomplete, dst.Time[i].Std().Format(time.DateOnly))
+				}
+			}
+			if dst.Len() != x.days || int64(src.Len()) != x.bars || expected != x.expected || present != x.present || r.Outside != x.outside {
+				t.Errorf("%d days of %d bars, %d of %d expected, %d outside; want %d, %d, %d of %d, %d",
+					dst.Len(), src.Len(), present, expected, r.Outside, x.days, x.bars, x.present, x.expected, x.outside)
+			}
+			if got := strings.Join(incomplete, " "); got != x.incomplete {
+				t.Errorf("incomplete are %s, want %s", got, x.incomplete)
+			}
+		})
+	}
+}

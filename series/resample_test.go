@@ -285,8 +285,11 @@ func TestResampleSomeColumns(t *testing.T) {
 				has  bool
 				g, w float64
 			}{
-				{src.Open != nil, g.Open, w.Open}, {src.High != nil, g.High, w.High}, {src.Low != nil, g.Low, w.Low},
-				{src.Close != nil, g.Close, w.Close}, {src.Volume != nil, g.Volume, w.Volume},
+				{src.Open != nil, g.Open, w.Open},
+				{src.High != nil, g.High, w.High},
+				{src.Low != nil, g.Low, w.Low},
+				{src.Close != nil, g.Close, w.Close},
+				{src.Volume != nil, g.Volume, w.Volume},
 				{src.Trades != nil, g.Trades, w.Trades},
 			} {
 				if f.has && f.g != f.w {
