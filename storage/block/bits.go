@@ -42,13 +42,20 @@ func (r *reader) uvarintLong() uint64 {
 	if r.err != nil {
 		return 0
 	}
-	v, k := binary.Uvarint(r.b[r.i:])
-	if k <= 0 {
-		r.fail("bad varint")
-		return 0
+	var v uint64
+	b := r.b[r.i:]
+	for i, c := range b {
+		if c < 0x80 {
+			if i > 9 || i == 9 && c > 1 {
+				break
+			}
+			r.i += i + 1
+			return v | uint64(c)<<(7*i&63)
+		}
+		v |= uint64(c&0x7f) << (7 * i & 63)
 	}
-	r.i += k
-	return v
+	r.fail("bad varint")
+	return 0
 }
 
 func (r *reader) svarint() int64 { return unzigzag(r.uvarint()) }
