@@ -24,7 +24,7 @@ func lockDir(dir string, o Options) (*dirLock, error) {
 		if _, err := fs.Stat(dir); err != nil {
 			return nil, fmt.Errorf("no store in %s: %w", dir, err)
 		}
-	} else if err := fs.MkdirAll(dir, 0o700); err != nil {
+	} else if err := makeDir(fs, dir); err != nil {
 		return nil, fmt.Errorf("create store folder %s: %w", dir, err)
 	}
 	owner := fs.PathJoin(dir, "owner")
@@ -45,6 +45,46 @@ func lockDir(dir string, o Options) (*dirLock, error) {
 		return nil, fmt.Errorf("name the owner of store %s: %w", dir, err)
 	}
 	return l, nil
+}
+
+// makeDir creates dir and what is missing above it, and makes the entries
+// durable: a folder whose parent was not synced can be gone after a power cut,
+// with all that was written into it.
+func makeDir(fs vfs.FS, dir string) error {
+	var parents []string // of the folders to be created
+	for at := dir; ; at = fs.PathDir(at) {
+		if _, err := fs.Stat(at); err == nil || fs.PathDir(at) == at {
+			break
+		}
+		parents = append(parents, fs.PathDir(at))
+	}
+	if len(parents) == 0 {
+		return nil
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := syncDir(fs, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil && dir == "." {
+		d, err = fs.OpenDir("") // what an in-memory filesystem calls its root
+	}
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 func writeOwner(fs vfs.FS, path string, o Options) error {

@@ -133,7 +133,13 @@ func (s *Store) open() error {
 			return err
 		}
 	}
-	eng, err := openPebble(fs.PathJoin(s.dir, "db"), tmp, s.opts)
+	db := fs.PathJoin(s.dir, "db")
+	if !s.opts.ReadOnly {
+		if err := makeDir(fs, db); err != nil {
+			return err
+		}
+	}
+	eng, err := openPebble(db, tmp, s.opts)
 	if err != nil {
 		return err
 	}
