@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"iter"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+// getBars answers GET /v1/bars.
+func (s *Server) getBars(c *gin.Context) {
+	q, err := parseBarQuery(c.Request)
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	src, err := s.source(q.key, q.from)
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	a := answer{query: q, source: src, span: q.bounds.within(src.span).Intersect(src.span), name: s.store.SourceName}
+	if a.scan, err = s.scan(c, src, a.span.Intersect(src.stored())); err != nil {
+		fail(c, err)
+		return
+	}
+	span := a.span
+	if q.cursor != nil && q.desc {
+		span.To = min(span.To, q.cursor.at)
+	} else if q.cursor != nil {
+		span.From = max(span.From, q.cursor.at)
+	}
+	in, err := s.answerRows(c, a, span)
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	s.stream(c, a, in)
+}
+
+// answer is what is known of an answer before its bars are read.
+type answer struct {
+	query  barQuery
+	source source
+	span   series.Span // what was asked, cut to what there is
+	scan   storage.Scan
+	name   func(series.SourceID) string
+}
+
+// scan finds the gaps of src in span. It reads summaries, not bars.
+func (s *Server) scan(ctx context.Context, src source, span series.Span) (storage.Scan, error) {
+	if span.Empty() {
+		return storage.Scan{Key: src.info.Key, Grid: src.info.Grid}, nil
+	}
+	return s.store.Gaps(ctx, src.info.Key, span)
+}
+
+// answerRows puts reading, filling and order together.
+func (s *Server) answerRows(ctx context.Context, a answer, span series.Span) (rows, error) {
+	q, src := a.query, a.source
+	read := func(span series.Span) rows { return s.ascending(ctx, src, span, q.columns) }
+	if invents(q.fill) {
+		holes, err := a.holes()
+		if err != nil {
+			return nil, err
+		}
+		// All columns are read: a price is interpolated out of its neighbours
+		// whether or not it was asked for beside the others.
+		bare := func(span series.Span) rows { return s.ascending(ctx, src, span, 0) }
+		read = func(span series.Span) rows { return fillSpan(src, q.fill, holes, span, bare) }
+	}
+	if q.desc {
+		return descending(src.grid, span, read), nil
+	}
+	return read(span), nil
+}
+
+// holes are the slots of the answer's grid that were expected and have no bar.
+func (a answer) holes() ([]series.Run, error) {
+	runs := make([]series.Run, 0, len(a.scan.Gaps))
+	for _, g := range a.scan.Gaps {
+		runs = series.Join(runs, g.Run)
+	}
+	if !a.source.resampled() {
+		return runs, nil
+	}
+	coarse := coarsen(a.scan.Grid, a.source.grid, runs)
+	cal, err := series.CalendarByName(a.scan.Calendar)
+	if err != nil {
+		return nil, err
+	}
+	return series.Intersect(nil, coarse, cal.AppendExpected(nil, a.source.grid, a.source.grid.Run(a.span))), nil
+}
+
+// fillSpan fills the holes that lie in span.
+func fillSpan(src source, method string, holes []series.Run, span series.Span, read func(series.Span) rows) rows {
+	run := src.grid.Run(span)
+	f := filler{grid: src.grid, method: method, holes: series.Intersect(nil, holes, []series.Run{run})}
+	f.after = func() (*series.Bar, error) {
+		return firstBar(read(series.Span{From: span.To, To: src.span.To}))
+	}
+	return func(yield func(chunk, error) bool) {
+		if len(f.holes) > 0 && method != "null" {
+			b, err := firstBar(descending(src.grid, series.Span{From: src.span.From, To: span.From}, read))
+			if err != nil {
+				yield(chunk{}, err)
+				return
+			}
+			f.before = b
+		}
+		f.fill(read(span))(yield)
+	}
+}
+
+func firstBar(in rows) (*series.Bar, error) {
+	for c, err := range in {
+		if err != nil {
+			return nil, err
+		}
+		if c.Len() > 0 {
+			b := c.Bar(0)
+			return &b, nil
+		}
+	}
+	return nil, nil
+}
+
+// stream writes the rows. The first ones are read before the status is sent,
+// so that what is wrong from the start is answered as an error; what breaks
+// later cuts the connection.
+func (s *Server) stream(c *gin.Context, a answer, in rows) {
+	next, stop := iter.Pull2(in)
+	defer stop()
+	ch, err, more := next()
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	out := &patientWriter{Writer: c.Writer, rc: http.NewResponseController(c.Writer)}
+	enc, err := newEncoder(out, a)
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	c.Header("Content-Type", enc.contentType())
+	c.Status(http.StatusOK)
+	if c.Request.Method == http.MethodHead {
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	var at *cursor
+	left := a.query.limit
+	for more && at == nil && err == nil {
+		n := ch.Len()
+		if a.query.limit > 0 && n > left {
+			n = left
+			at = &cursor{at: ch.Time[n], desc: a.query.desc}
+			if a.query.desc {
+				at.at++
+			}
+		}
+		if err = enc.write(ch, n); err == nil && at == nil {
+			left -= n
+			ch, err, more = next()
+		}
+	}
+	if err == nil {
+		err = enc.close(at)
+	}
+	if err != nil {
+		if c.Request.Context().Err() == nil {
+			s.log.Error("answer broke off", "series", a.query.key.String(), "error", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
+}

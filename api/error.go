@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+// Error is what a client is told: what is wrong, where, and how to mend it.
+type Error struct {
+	Status  int    `json:"-"`
+	Code    string `json:"code"` // snake_case, for programs
+	Message string `json:"message"`
+	Field   string `json:"field,omitempty"` // the parameter or member at fault
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// badField is the error for a parameter that is wrong.
+func badField(field, format string, args ...any) *Error {
+	return &Error{http.StatusBadRequest, "invalid_parameter", fmt.Sprintf(format, args...), field}
+}
+
+// statuses say how errors that come up from below are answered. The first
+// match decides; whatever is not here is a fault of ours.
+var statuses = []struct {
+	err    error
+	status int
+	code   string
+}{
+	{series.ErrNoSeries, http.StatusNotFound, "no_such_series"},
+	{series.ErrCorrupt, http.StatusInternalServerError, "damaged"},
+	{storage.ErrClosed, http.StatusServiceUnavailable, "closing"},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "too_slow"},
+	{context.Canceled, statusClientClosed, "canceled"},
+}
+
+// statusClientClosed is logged for a client that left before its answer; there
+// is no registered status for it.
+const statusClientClosed = 499
+
+// asError finds what to tell a client about err.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return &Error{
+			http.StatusRequestEntityTooLarge, "body_too_large",
+			fmt.Sprintf("the body is larger than %d bytes: send it in several requests, or raise server.max_body", tooLarge.Limit), "",
+		}
+	}
+	for _, s := range statuses {
+		if errors.Is(err, s.err) {
+			return &Error{s.status, s.code, err.Error(), ""}
+		}
+	}
+	return &Error{http.StatusInternalServerError, "internal", "the server failed at this request: its log says why under the id of X-Request-Id", ""}
+}
+
+// fail answers with err and ends the request. What is a fault of ours is kept
+// for the log.
+func fail(c *gin.Context, err error) {
+	e := asError(err)
+	if e.Status >= 500 {
+		_ = c.Error(err) // returns what it was given
+	}
+	if e.Status == http.StatusServiceUnavailable {
+		c.Header("Retry-After", "5")
+	}
+	c.AbortWithStatusJSON(e.Status, gin.H{"error": e})
+}

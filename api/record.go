@@ -1,0 +1,104 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// requestID keeps the id that the client gave, if it is harmless in a log, or
+// makes one.
+func (s *Server) requestID(c *gin.Context) {
+	id := c.GetHeader(requestIDHeader)
+	if !plainID(id) {
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // never fails
+		id = hex.EncodeToString(b[:])
+	}
+	c.Header(requestIDHeader, id)
+}
+
+func plainID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// record counts and logs the request when it is done, and turns a panic into
+// an answer where none has begun. Query strings are not logged.
+func (s *Server) record(c *gin.Context) {
+	start := time.Now()
+	defer func() {
+		p := recover()
+		aborted := p != nil && p == http.ErrAbortHandler
+		if p != nil && !aborted {
+			s.log.Error("request panicked", "panic", p, "id", c.Writer.Header().Get(requestIDHeader), "stack", string(debug.Stack()))
+			if aborted = c.Writer.Written(); !aborted {
+				fail(c, errors.New("panic"))
+			}
+		}
+		took := time.Since(start)
+		s.metrics.observe(c, took)
+		level := slog.LevelDebug
+		if c.Writer.Status() >= 500 || aborted {
+			level = slog.LevelError
+		}
+		s.log.LogAttrs(c, level, "request",
+			slog.String("id", c.Writer.Header().Get(requestIDHeader)), slog.String("method", c.Request.Method),
+			slog.String("path", c.Request.URL.Path), slog.Int("status", c.Writer.Status()), slog.Int("bytes", c.Writer.Size()),
+			slog.Duration("took", took), slog.Bool("aborted", aborted), slog.String("error", c.Errors.String()))
+		if aborted {
+			// net/http cuts the connection, so that half an answer cannot be
+			// taken for a whole one.
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	c.Next()
+}
+
+// headers are sent with every answer.
+func (s *Server) headers(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cache-Control", "no-store")
+	c.Request.Body = &patientBody{
+		ReadCloser: http.MaxBytesReader(c.Writer, c.Request.Body, s.o.MaxBody),
+		rc:         http.NewResponseController(c.Writer),
+	}
+}
+
+// stall is how long one read or write of a body may take. The deadlines of
+// the http.Server count from the first byte and would cut a long export; these
+// move along with the bytes.
+const stall = 30 * time.Second
+
+// patientBody is a request body whose deadline moves with what arrives.
+type patientBody struct {
+	io.ReadCloser
+	rc *http.ResponseController
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	_ = b.rc.SetReadDeadline(time.Now().Add(stall)) // not every writer has one
+	return b.ReadCloser.Read(p)
+}

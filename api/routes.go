@@ -1,0 +1,42 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+)
+
+// routes is the one table of what the API answers. Symbols may hold slashes,
+// so those in a path are greedy.
+func (s *Server) routes() {
+	for _, r := range []struct {
+		method, path string
+		handle       gin.HandlerFunc
+	}{
+		{http.MethodGet, "/health", s.health},
+		{http.MethodGet, "/metrics", s.metrics.serve},
+
+		{http.MethodGet, "/v1/bars", s.getBars},
+		{http.MethodPost, "/v1/bars", s.postBars},
+		{http.MethodDelete, "/v1/bars", s.deleteBars},
+		{http.MethodGet, "/v1/latest", s.getLatest},
+
+		{http.MethodGet, "/v1/series", s.getSeries},
+		{http.MethodGet, "/v1/series/*name", s.getOneSeries},
+		{http.MethodGet, "/v1/symbols/*name", s.getSymbol},
+		{http.MethodPut, "/v1/symbols/*name", s.putSymbol},
+
+		{http.MethodGet, "/v1/gaps", s.getGaps},
+		{http.MethodGet, "/v1/coverage", s.getCoverage},
+		{http.MethodGet, "/v1/quarantine", s.getQuarantine},
+	} {
+		need := s.guard.write
+		if r.method == http.MethodGet {
+			need = s.guard.read
+		}
+		s.engine.Handle(r.method, r.path, need, r.handle)
+		if r.method == http.MethodGet { // gin does not answer HEAD by itself
+			s.engine.Handle(http.MethodHead, r.path, need, r.handle)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Options configure the API. Store is needed; the zero value of the rest is
+// safe: no writes, loopback names only.
+type Options struct {
+	Store Store
+	// Token is what writes must carry as "Authorization: Bearer ..."; empty
+	// refuses every write.
+	Token string
+	// CloseReads asks for the token on reads too, except /health.
+	CloseReads bool
+	// Hosts are names that the Host header may carry beside localhost,
+	// 127.0.0.1 and [::1], without a port.
+	Hosts []string
+	// MaxBody bounds the body of a request in bytes; 0 is 64 MiB.
+	MaxBody int64
+	// Version is told by /health.
+	Version string
+	// Now is the clock; nil is the wall clock.
+	Now func() time.Time
+	// Logger gets one record per request and every fault; nil discards.
+	Logger *slog.Logger
+}
+
+const defaultMaxBody = 64 << 20
+
+// Server is the HTTP API as a handler. It may serve many requests at a time.
+type Server struct {
+	o       Options
+	store   Store
+	log     *slog.Logger
+	now     func() time.Time
+	started time.Time
+	guard   guard
+	metrics *metrics
+	engine  *gin.Engine
+}
+
+// New returns the API over o.Store. It puts gin into release mode, which gin
+// keeps for the whole process.
+func New(o Options) *Server {
+	if o.MaxBody <= 0 {
+		o.MaxBody = defaultMaxBody
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		o: o, store: o.Store, log: o.Logger, now: o.Now, started: o.Now(),
+		guard: newGuard(o), metrics: newMetrics(o.Store),
+	}
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	// The address of the peer is the only one that is true: nobody's
+	// X-Forwarded-For is believed.
+	_ = e.SetTrustedProxies(nil)
+	e.HandleMethodNotAllowed = true
+	e.RedirectTrailingSlash = false
+	e.RedirectFixedPath = false
+	e.ContextWithFallback = true
+	e.Use(s.requestID, s.record, s.headers, s.guard.host, s.guard.origin)
+	e.NoRoute(func(c *gin.Context) {
+		fail(c, &Error{http.StatusNotFound, "no_such_route", "no route " + c.Request.URL.Path + ": docs/http.md lists them", ""})
+	})
+	e.NoMethod(func(c *gin.Context) {
+		fail(c, &Error{
+			http.StatusMethodNotAllowed, "method_not_allowed",
+			c.Request.URL.Path + " does not take " + c.Request.Method + ": use " + c.Writer.Header().Get("Allow"), "",
+		})
+	})
+	s.engine = e
+	s.routes()
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }

@@ -1,0 +1,53 @@
+package api
+
+import (
+	"context"
+	"iter"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+// Store is what the API asks of a store. *storage.Store is one.
+type Store interface {
+	catalog
+	reader
+	scanner
+	writer
+	quarantine
+}
+
+// catalog knows which series there are.
+type catalog interface {
+	Series() ([]storage.Info, error)
+	Info(key series.Key) (storage.Info, error)
+	Symbol(symbol string) (storage.Symbol, bool)
+	SetSymbol(symbol string, m storage.Symbol) error
+	SourceName(id series.SourceID) string
+	Stats() storage.Stats
+}
+
+// reader reads bars.
+type reader interface {
+	Chunks(ctx context.Context, key series.Key, span series.Span, o storage.ReadOptions) iter.Seq2[*series.Columns, error]
+	Resample(ctx context.Context, key series.Key, coarse series.Interval, span series.Span, dst *series.Columns) ([]series.Part, error)
+	Latest(key series.Key) (bar series.Bar, ok bool, err error)
+}
+
+// scanner says what is there without reading bars.
+type scanner interface {
+	Gaps(ctx context.Context, key series.Key, span series.Span) (storage.Scan, error)
+	Coverage(ctx context.Context, key series.Key, span series.Span) (storage.Coverage, error)
+}
+
+// writer changes bars.
+type writer interface {
+	Write(ctx context.Context, key series.Key, c *series.Columns, o storage.WriteOptions) (storage.WriteResult, error)
+	Delete(ctx context.Context, key series.Key, span series.Span) (int64, error)
+}
+
+// quarantine keeps what was refused.
+type quarantine interface {
+	SetAside(ctx context.Context, entries []storage.Entry) error
+	Aside(ctx context.Context, key *series.Key) iter.Seq2[storage.Entry, error]
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/barkeepdb/barkeep/api"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the store over HTTP",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if a.cfg.URL != "" {
+				return usagef("serve opens a store: leave --url out")
+			}
+			s, err := a.open(false, "barkeep serve on "+a.cfg.Listen)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, s.Close()) }()
+			return a.serve(c.Context(), s, a.cfg.Data)
+		},
+	}
+	c.Flags().String("listen", "127.0.0.1:8080", "address of the HTTP API (BARKEEP_SERVER_LISTEN)")
+	return c
+}
+
+// serve answers over HTTP until ctx ends, then lets the requests under way
+// finish. dir is where the token lives.
+func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
+	token, made, err := adminToken(dir)
+	if err != nil {
+		return err
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("%w: give another address with --listen", err)
+	}
+	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		return errors.Join(fmt.Errorf("%s is not a loopback address", l.Addr()), l.Close())
+	}
+	logger := a.logger()
+	srv := &http.Server{
+		Handler: api.New(api.Options{
+			Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
+			Version: buildVersion(), Logger: logger,
+		}),
+		// A body that is long and lively may take longer: api moves the
+		// deadlines along with the bytes.
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	if made {
+		a.printf("wrote a new admin token to %s: writes need it\n", filepath.Join(dir, tokenFile))
+	}
+	a.printf("serving %s on http://%s\n", dir, l.Addr())
+
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	a.printf("stopping\n")
+	// ctx is over; what is under way gets its own time to finish.
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		_ = srv.Close() // cuts what did not finish in time
+	}
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// logger writes to standard error what log.level lets through.
+func (a *app) logger() *slog.Logger {
+	o := &slog.HandlerOptions{Level: a.cfg.LogLevel}
+	if a.cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(a.stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, o))
+}
