@@ -260,7 +260,7 @@ func columnNamed(value string, names []string, width int) (int, error) {
 	case names == nil:
 		return -1, fmt.Errorf("the file has no header: give a number from 0 to %d", width-1)
 	}
-	return -1, fmt.Errorf("the file has the columns %s", strings.Join(names, ", "))
+	return -1, fmt.Errorf("the file has the columns %s", strings.Join(names[:min(len(names), 40)], ", "))
 }
 
 func sortedKeys(m map[string]string) []string {

@@ -22,7 +22,11 @@ func (sm *sample) columnList() string {
 	if sm.columnNames == nil {
 		return fmt.Sprintf("%d columns without names", sm.width)
 	}
-	return "the columns " + strings.Join(sm.columnNames, ", ")
+	names := sm.columnNames
+	if len(names) > 20 {
+		return fmt.Sprintf("the columns %s and %d more", strings.Join(names[:20], ", "), len(names)-20)
+	}
+	return "the columns " + strings.Join(names, ", ")
 }
 
 // infer tells which column holds which field.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // findShape looks for the rows in the first bytes of a JSON text. whole says
@@ -23,10 +24,10 @@ func findShape(b []byte, whole bool) (jsonShape, error) {
 	if f.found {
 		return f.shape, nil
 	}
-	if f.arrays >= 4 {
+	if f.arrays >= 4 && f.known >= 3 {
 		return jsonShape{columns: true, start: i}, nil
 	}
-	if f.empty {
+	if f.empty && whole && len(b) < 4096 && f.message() == "" {
 		return jsonShape{empty: true}, nil
 	}
 	if err != nil && !errors.Is(err, errShort) {
@@ -43,6 +44,7 @@ type shapeFinder struct {
 	found  bool
 	empty  bool // met a list without elements
 	arrays int  // lists of scalars
+	known  int  // of them, those with the name of a field
 	steps  int
 }
 
@@ -57,7 +59,7 @@ func (f *shapeFinder) space(i int) int {
 func (f *shapeFinder) look(i int, path string, depth int) error {
 	f.steps++
 	if depth > 20 || f.steps > 10000 {
-		return fmt.Errorf("the JSON text nests too deep")
+		return errShort // whatever this is, it does not begin with bars
 	}
 	switch f.b[i] {
 	case '[':
@@ -82,6 +84,9 @@ func (f *shapeFinder) list(i int, path string, depth int) error {
 		return f.look(j, path, depth+1)
 	default:
 		f.arrays++
+		if known(path[strings.LastIndexByte(path, '.')+1:]) {
+			f.known++
+		}
 	}
 	return nil
 }
@@ -190,7 +195,7 @@ func (f *shapeFinder) message() string {
 			continue
 		}
 		j = f.space(j + 1)
-		if end, err := skipValue(f.b, min(j, len(f.b)-1)); err == nil {
+		if end, err := skipValue(f.b, min(j, len(f.b)-1)); err == nil && end-j > 2 && string(f.b[j:end]) != "null" {
 			return fmt.Sprintf("; it says %s", clip(f.b[j:end]))
 		}
 	}
