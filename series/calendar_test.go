@@ -365,6 +365,65 @@ func TestNewCalendarRefuses(t *testing.T) {
 	}
 }
 
+// TestCalendarChangesAddUp: rows about one date, in the order of their weight.
+func TestCalendarChangesAddUp(t *testing.T) {
+	june := func(day int) series.DayRule { return series.DayRule{Month: time.June, Day: day} }
+	d := series.CalendarData{
+		Name: "sum", Zone: "Europe/London", From: "2024-01-01", To: "2025-01-01",
+		Sessions: []series.SessionRule{{Days: series.MondayToFriday, Open: "08:00", Close: "16:30"}},
+		Yearly: []series.YearlyChange{
+			{Reason: "late", On: june(3), Open: "10:00"},
+			{Reason: "early", On: june(3), Close: "14:00"},
+			{Reason: "late", On: june(4), Open: "10:00"},
+			{Reason: "holiday", On: june(5)},
+			{Reason: "early on a holiday", On: june(5), Close: "14:00"},
+			{Reason: "early", On: june(6), Close: "14:00"},
+			{Reason: "holiday after all", On: june(6)},
+			{Reason: "holiday", On: june(7)},
+			{Reason: "early", On: june(10), Close: "14:00"},
+			{Reason: "earlier", On: june(10), Close: "13:00"},
+			{Reason: "holiday on a Saturday", On: june(15)},
+		},
+		Dated: []series.DatedChange{
+			{Date: "2024-06-04", Close: "13:00", Reason: "and early", Notice: series.Announced},
+			{Date: "2024-06-05", Close: "13:00", Reason: "early on a holiday", Notice: series.Announced},
+			{Date: "2024-06-07", Open: "09:00", Close: "13:00", Reason: "open on a holiday", Notice: series.Announced},
+			{Date: "2024-06-11", Open: "09:00", Close: "13:00", Reason: "short", Notice: series.Announced},
+			{Date: "2024-06-11", Reason: "no, closed", Notice: series.Unannounced},
+			{Date: "2024-06-12", Open: "09:00", Reason: "late", Notice: series.Announced},
+			{Date: "2024-06-12", Open: "11:00", Reason: "later", Notice: series.Announced},
+			{Date: "2024-06-16", Open: "09:00", Reason: "half of an extra Sunday", Notice: series.Announced},
+		},
+	}
+	cal := must(series.NewCalendar(d))
+	reasons := make(map[series.Time]string)
+	for x := range cal.Exceptions(yearOf(2024)) {
+		reasons[x.Date] = x.Reason
+	}
+	for _, x := range []struct{ date, hours, reason string }{
+		{"2024-06-03", "10:00-14:00", "early"},
+		{"2024-06-04", "10:00-13:00", "and early"},
+		{"2024-06-05", "closed", "holiday"},
+		{"2024-06-06", "closed", "holiday after all"},
+		{"2024-06-07", "09:00-13:00", "open on a holiday"},
+		{"2024-06-10", "08:00-13:00", "earlier"},
+		{"2024-06-11", "closed", "no, closed"},
+		{"2024-06-12", "11:00-16:30", "later"},
+		{"2024-06-13", "08:00-16:30", ""},
+		{"2024-06-15", "closed", ""},
+		{"2024-06-16", "closed", ""},
+	} {
+		hours := "closed"
+		if s, ok := cal.SessionOn(moment(x.date)); ok {
+			const summer = series.Hour
+			hours = (s.Open + summer).Std().Format("15:04") + "-" + (s.Close + summer).Std().Format("15:04")
+		}
+		if hours != x.hours || reasons[moment(x.date)] != x.reason {
+			t.Errorf("%s is %s for %q, want %s for %q", x.date, hours, reasons[moment(x.date)], x.hours, x.reason)
+		}
+	}
+}
+
 func TestCalendarByName(t *testing.T) {
 	names := series.CalendarNames()
 	if !slices.Equal(names, []string{"24x7", "XNAS", "XNYS"}) {

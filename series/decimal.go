@@ -93,6 +93,13 @@ func (s *decimalSum) add(x float64) {
 	s.hi += n>>63 + int64(carry)
 }
 
+// lose makes the sum NaN: one of the values is not known.
+func (s *decimalSum) lose() {
+	s.count++
+	s.inexact = true
+	s.float = math.NaN()
+}
+
 // value is the sum, rounded once; NaN if nothing was added.
 func (s *decimalSum) value() float64 {
 	switch {

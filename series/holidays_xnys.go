@@ -2,17 +2,25 @@ package series
 
 import "time"
 
-// Sources of the tables below.
+// Sources of the rows below.
 const (
-	nyseRule    = "NYSE Rule 7.2 (Holidays)"
-	nyseHours   = "NYSE, Holidays & Trading Hours, nyse.com/markets/hours-calendars"
-	nyseHistory = "NYSE, Special Closings since 1885"
-	uniformLaw  = "NYSE Rule 7.2; Uniform Monday Holiday Act, Public Law 90-363"
+	// nyseRule fixes the holidays; it does not give the early closes.
+	nyseRule = "NYSE Rule 7.2 (Holidays)"
+	// mondayLaw put two holidays of the rule on Mondays from 1971.
+	mondayLaw = "NYSE Rule 7.2 (Holidays); Uniform Monday Holiday Act, Public Law 90-363"
+	// nyseHours gives hours, and the early closes of three years, each year anew.
+	nyseHours = "NYSE, Holidays & Trading Hours, nyse.com/markets/hours-calendars"
+	// nyseHistory lists closings that no rule gives.
+	nyseHistory = "NYSE, Special Closings Since 1885"
+	// nyseMourning is for days after the history ends.
+	nyseMourning = "NYSE Group, announcement of the National Day of Mourning"
 )
 
 // xnys is the New York Stock Exchange: its core session, 09:30 to 16:00 since
-// 1985-09-30. Opening delays and trading halts inside a session day are halts
-// of the day, not changes of the calendar, and are not in the table.
+// 1985-09-30. What stopped or delayed trading on the day itself (the snow of
+// 1996-01-08, the breakers of 1997-10-27, the noon opening of 2002-09-11) is a
+// halt, not a change of the calendar, and is not in the table; the calendars
+// that others keep agree.
 //
 // The rows agree with the schedules that NYSE Group has announced up to 2027:
 // the one for 2025 to 2027 on 2024-11-08, the one for 2026 to 2028 on
@@ -31,9 +39,9 @@ func xnys() CalendarData {
 			// books of the year.
 			{Reason: "New Year's Day", On: DayRule{Month: time.January, Day: 1, Observed: SundayToMonday}, Source: nyseRule},
 			{Reason: "Martin Luther King Jr. Day", On: DayRule{Month: time.January, Nth: 3, Weekday: time.Monday}, From: 1998, Source: nyseRule},
-			{Reason: "Washington's Birthday", On: DayRule{Month: time.February, Nth: 3, Weekday: time.Monday}, Source: uniformLaw},
+			{Reason: "Washington's Birthday", On: DayRule{Month: time.February, Nth: 3, Weekday: time.Monday}, Source: mondayLaw},
 			{Reason: "Good Friday", On: DayRule{Easter: true, Plus: -2}, Source: nyseRule},
-			{Reason: "Memorial Day", On: DayRule{Month: time.May, Nth: -1, Weekday: time.Monday}, Source: uniformLaw},
+			{Reason: "Memorial Day", On: DayRule{Month: time.May, Nth: -1, Weekday: time.Monday}, Source: mondayLaw},
 			{Reason: "Juneteenth", On: DayRule{Month: time.June, Day: 19, Observed: NearestWeekday}, From: 2022, Source: nyseRule},
 			{Reason: "Independence Day", On: DayRule{Month: time.July, Day: 4, Observed: NearestWeekday}, Source: nyseRule},
 			{Reason: "Labor Day", On: DayRule{Month: time.September, Nth: 1, Weekday: time.Monday}, Source: nyseRule},
@@ -63,8 +71,8 @@ func xnys() CalendarData {
 			{Date: "2004-06-11", Reason: "mourning for Ronald Reagan", Notice: Announced, Source: nyseHistory},
 			{Date: "2007-01-02", Reason: "mourning for Gerald Ford", Notice: Announced, Source: nyseHistory},
 			{Date: "2012-10-29", To: "2012-10-30", Reason: "hurricane Sandy", Notice: Announced, Source: nyseHistory},
-			{Date: "2018-12-05", Reason: "mourning for George H. W. Bush", Notice: Announced, Source: nyseHistory},
-			{Date: "2025-01-09", Reason: "mourning for Jimmy Carter", Notice: Announced, Source: nyseHistory},
+			{Date: "2018-12-05", Reason: "mourning for George H. W. Bush", Notice: Announced, Source: nyseMourning},
+			{Date: "2025-01-09", Reason: "mourning for Jimmy Carter", Notice: Announced, Source: nyseMourning},
 		},
 	}
 }

@@ -127,6 +127,10 @@ func (r *Resampler) Add(dst, src *Columns) {
 			r.Flush(dst)
 		}
 		if !r.pending {
+			if k := r.addDense(dst, src, i); k > i {
+				i = k
+				continue
+			}
 			if !r.begin(times[i]) {
 				r.Outside++
 				i++
@@ -160,6 +164,69 @@ func (r *Resampler) Flush(dst *Columns) {
 		dst.Append(b.bar(r.coarse.Time(b.slot), r.Now))
 		r.Parts = append(r.Parts, b.part)
 	}
+}
+
+// addDense appends coarse bars as long as bar i of src starts one that is all
+// there, of one provenance and in order: the usual case of a 24x7 market, and
+// no bucket is needed for it. It returns the index of the first bar that it
+// left, which may be i.
+func (r *Resampler) addDense(dst, src *Columns, i int) int {
+	ratio := int(r.coarse.Interval.Width() / r.width)
+	if !r.cal.AlwaysOpen() || ratio == 0 || len(src.Time)-i < ratio || !r.coarse.On(src.Time[i]) {
+		return i
+	}
+	if len(src.Open) == 0 || len(src.High) == 0 || len(src.Low) == 0 || len(src.Close) == 0 || len(src.Volume) == 0 {
+		return i
+	}
+	t, part := src.Time[i], Part{Expected: int32(ratio), Present: int32(ratio)}
+	coarse, last := r.coarse.Interval.Width(), Time(ratio-1)*r.width
+	quote, trades := math.NaN(), math.NaN()
+	for ; i+ratio <= len(src.Time) && src.Time[i] == t && src.Time[i+ratio-1] == t+last; i, t = i+ratio, t+coarse {
+		j := i + ratio
+		p, ok := common(src.Prov, i, j)
+		if !ok || p.NoTrade() {
+			break
+		}
+		if r.Now != 0 && t+coarse > r.Now {
+			p |= ProvForming
+		}
+		volume, ok := sumUnits(src.Volume[i:j], r.exps[0])
+		if !ok {
+			break
+		}
+		if len(src.QuoteVolume) > 0 {
+			if quote, ok = sumUnits(src.QuoteVolume[i:j], r.exps[1]); !ok {
+				break
+			}
+		}
+		if len(src.Trades) > 0 {
+			if trades, ok = sumUnits(src.Trades[i:j], r.exps[2]); !ok {
+				break
+			}
+		}
+		high, low := extremes(src.High[i], src.Low[i], src.High[i:j], src.Low[i:j])
+		dst.Append(Bar{
+			Time: t, Open: src.Open[i], High: high, Low: low, Close: src.Close[j-1],
+			Volume: volume, QuoteVolume: quote, Trades: trades, Prov: p,
+		})
+		r.Parts = append(r.Parts, part)
+	}
+	return i
+}
+
+// common is the provenance of bars i to j, and whether it is the same.
+func common(provs []Prov, i, j int) (Prov, bool) {
+	if len(provs) == 0 {
+		return 0, true
+	}
+	provs = provs[i:j]
+	p := provs[0]
+	for _, q := range provs {
+		if q != p {
+			return 0, false
+		}
+	}
+	return p, true
 }
 
 // cut is the index of the first bar after i that does not open in the bucket.
@@ -417,7 +484,7 @@ func (r *Resampler) sum(col int, s *decimalSum, values []float64, provs []Prov, 
 			// Nobody said it of these bars, so nobody can of the coarse one.
 			b.sums[col] = math.NaN()
 			if len(provs) == 0 || slices.ContainsFunc(provs, func(p Prov) bool { return !p.NoTrade() }) {
-				s.add(math.NaN())
+				s.lose()
 			}
 		}
 		return

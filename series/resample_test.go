@@ -329,13 +329,19 @@ func TestResampleAgainstModel(t *testing.T) {
 		slots := rapid.IntRange(1, 300).Draw(t, "slots")
 		holes := rapid.IntRange(0, 3).Draw(t, "holes")
 		decimals := rapid.IntRange(0, 8).Draw(t, "decimals")
+		plain := rapid.Bool().Draw(t, "plain") // of one provenance
 		var src series.Columns
 		first := fine.SlotAt(center)
 		for n := first; n < first+series.Slot(slots); n++ {
 			if holes > 0 && rapid.IntRange(0, 9).Draw(t, "hole") < holes {
 				continue
 			}
-			src.Append(genBar(t, fine.Time(n), decimals))
+			b := genBar(t, fine.Time(n), decimals)
+			if plain {
+				b.Prov = series.NewProv(series.Corrected, 7)
+				b.QuoteVolume = b.Volume
+			}
+			src.Append(b)
 		}
 		r.Now = center + series.Time(rapid.Int64Range(0, int64(20*series.Day)).Draw(t, "now"))
 
