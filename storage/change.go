@@ -27,11 +27,12 @@ type change struct {
 
 	seen map[string]bool // bars set aside in this change
 
-	jobs  []encodeJob
-	sets  []pair                // rows and quarantine; keys in no order
-	drops []series.Range[int64] // blocks whose folded rows are garbage now
-	gone  []int64               // blocks to delete, with their rows
-	bytes int                   // of what is to be written
+	arenas [][]byte // memory for encoded blocks, one per worker
+	jobs   []encodeJob
+	sets   []pair                // rows and quarantine; keys in no order
+	drops  []series.Range[int64] // blocks whose folded rows are garbage now
+	gone   []int64               // blocks to delete, with their rows
+	bytes  int                   // of what is to be written
 }
 
 type pair struct{ key, value []byte }
@@ -181,32 +182,40 @@ type row struct {
 
 // encode runs the jobs, side by side if there are many.
 func (c *change) encode() error {
-	work := func(w *worker, j *encodeJob) {
-		key := blockCheckKey(c.st.id, j.sum.block, c.seq)
-		v := binary.LittleEndian.AppendUint64(make([]byte, 0, 256+10*len(j.cols.Slot)), c.seq)
-		j.value, j.err = w.enc.Encode(v, key, &j.cols)
-		if j.err == nil {
-			j.sum.stats, j.err = statsOf(key, j.value, c.seq)
-		}
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(c.jobs)/2, maxEncoders))
+	if c.arenas == nil {
+		c.arenas = make([][]byte, workers)
 	}
-	if workers := min(runtime.GOMAXPROCS(0), len(c.jobs)/2); workers > 1 {
-		var wg sync.WaitGroup
-		for k := range workers {
-			wg.Go(func() {
-				w := workerPool.Get().(*worker)
-				defer workerPool.Put(w)
-				for i := k; i < len(c.jobs); i += workers {
-					work(w, &c.jobs[i])
-				}
-			})
-		}
-		wg.Wait()
-	} else {
+	work := func(k int) {
 		w := workerPool.Get().(*worker)
 		defer workerPool.Put(w)
-		for i := range c.jobs {
-			work(w, &c.jobs[i])
+		arena := c.arenas[k][:0]
+		for i := k; i < len(c.jobs); i += workers {
+			j := &c.jobs[i]
+			if need := maxBlock(len(j.cols.Slot)); cap(arena)-len(arena) < need {
+				arena = make([]byte, 0, max(need, arenaBytes))
+			}
+			key := blockCheckKey(c.st.id, j.sum.block, c.seq)
+			from := len(arena)
+			arena, j.err = w.enc.Encode(binary.LittleEndian.AppendUint64(arena, c.seq), key, &j.cols)
+			if j.err != nil {
+				return
+			}
+			j.value = arena[from:len(arena):len(arena)]
+			if j.sum.stats, j.err = statsOf(key, j.value, c.seq); j.err != nil {
+				return
+			}
 		}
+		c.arenas[k] = arena
+	}
+	if workers == 1 {
+		work(0)
+	} else {
+		var wg sync.WaitGroup
+		for k := range workers {
+			wg.Go(func() { work(k) })
+		}
+		wg.Wait()
 	}
 	for i := range c.jobs {
 		j := &c.jobs[i]
@@ -217,6 +226,16 @@ func (c *change) encode() error {
 	}
 	return nil
 }
+
+// maxEncoders bounds the cores that one write uses.
+const maxEncoders = 8
+
+// arenaBytes is the size of the buffers that encoded blocks are gathered in.
+const arenaBytes = 4 << 20
+
+// maxBlock is the most bytes that a block of n bars takes: eight values of
+// eight bytes each, provenance and slots, and what frames them.
+func maxBlock(n int) int { return 1024 + 80*n }
 
 // worker holds the scratch memory of one encoder and one decoder.
 type worker struct {

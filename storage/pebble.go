@@ -241,7 +241,7 @@ func (l *pebbleLoader) Set(key, value []byte) error {
 		}
 		l.paths = append(l.paths, path)
 		l.space = key[0]
-		l.w = sstable.NewWriter(objstorageprovider.NewFileWritable(f), sstable.WriterOptions{
+		l.w = sstable.NewWriter(objstorageprovider.NewFileWritable(&bufferedFile{File: f}), sstable.WriterOptions{
 			TableFormat: l.p.db.TableFormat(),
 			Compression: sstable.NoCompression,
 			BlockSize:   16 << 10,
@@ -295,6 +295,61 @@ func (l *pebbleLoader) Abort() {
 	for _, p := range l.paths {
 		_ = l.p.fs.Remove(p) // left-overs are removed at the next open
 	}
+}
+
+// bufferedFile gathers writes: tables come in pieces of 4 KiB, and a load of a
+// year of minutes would be a thousand system calls.
+type bufferedFile struct {
+	vfs.File
+	buf []byte
+}
+
+const fileBuffer = 256 << 10
+
+func (f *bufferedFile) Write(p []byte) (int, error) {
+	if f.buf == nil {
+		f.buf = make([]byte, 0, fileBuffer)
+	}
+	if len(f.buf)+len(p) > cap(f.buf) {
+		if err := f.flush(); err != nil {
+			return 0, err
+		}
+	}
+	if len(p) >= cap(f.buf) {
+		return f.File.Write(p)
+	}
+	f.buf = append(f.buf, p...)
+	return len(p), nil
+}
+
+func (f *bufferedFile) flush() error {
+	_, err := f.File.Write(f.buf)
+	f.buf = f.buf[:0]
+	return err
+}
+
+func (f *bufferedFile) Sync() error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	return f.File.Sync()
+}
+
+func (f *bufferedFile) SyncData() error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	return f.File.SyncData()
+}
+
+func (f *bufferedFile) SyncTo(int64) (bool, error) { return true, f.Sync() }
+
+func (f *bufferedFile) Close() error {
+	err := f.flush()
+	if cerr := f.File.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 // pebbleLogger hands the engine's messages on and ends the process where the

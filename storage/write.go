@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"unsafe"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -55,7 +56,10 @@ func (s *Store) writeLocked(st *state, c *series.Columns, src series.SourceID, o
 	res := WriteResult{Read: c.Len()}
 	ch := s.begin(st, opWrite)
 	ch.entry.source = src
-	w := writer{change: ch, res: &res, conflict: oc, src: src}
+	buf := writePool.Get().(*writeBuffer)
+	defer writePool.Put(buf) // the engine has copied or written all of it
+	ch.arenas = buf.arenas[:]
+	w := writer{change: ch, res: &res, conflict: oc, src: src, buf: buf}
 	if err := w.prepare(c); err != nil {
 		return res, nil, err
 	}
@@ -79,6 +83,7 @@ type writer struct {
 	conflict Conflict
 	src      series.SourceID
 
+	buf  *writeBuffer
 	in   *series.Columns // sorted by slot, one bar per slot
 	at   []series.Slot   // slot of each bar
 	slot []uint16        // the same inside its block
@@ -90,6 +95,16 @@ type writer struct {
 	lastRowsBlock int64
 }
 
+// writeBuffer is memory that large writes need and give back.
+type writeBuffer struct {
+	at     []series.Slot
+	slot   []uint16
+	prov   []uint32
+	arenas [maxEncoders][]byte // encoded blocks, one per worker
+}
+
+var writePool = sync.Pool{New: func() any { return new(writeBuffer) }}
+
 // putSummary is a summary that a write replaces, in order of blocks.
 type putSummary struct{ old, new *summary }
 
@@ -100,7 +115,8 @@ const newRows = 24
 // prepare checks, sorts and de-duplicates what was given.
 func (w *writer) prepare(c *series.Columns) error {
 	n := c.Len()
-	w.at = make([]series.Slot, n)
+	w.buf.at = slices.Grow(w.buf.at[:0], n)[:n]
+	w.at = w.buf.at
 	g := w.st.grid
 	width := g.Interval.Width()
 	sorted := true
@@ -141,9 +157,13 @@ func (w *writer) prepare(c *series.Columns) error {
 		}
 	}
 	w.fillProvenance()
-	w.slot = make([]uint16, len(w.at))
-	for i, a := range w.at {
-		w.slot[i] = uint16(a - blockStart(blockOf(a)))
+	w.buf.slot = slices.Grow(w.buf.slot[:0], len(w.at))[:len(w.at)]
+	w.slot = w.buf.slot
+	for i := 0; i < len(w.at); {
+		start := blockStart(blockOf(w.at[i]))
+		for ; i < len(w.at) && w.at[i] < start+blockSlots; i++ {
+			w.slot[i] = uint16(w.at[i] - start)
+		}
 	}
 	return nil
 }
@@ -191,7 +211,8 @@ func (w *writer) arrange(c *series.Columns, refused map[int]string) error {
 // have not ended yet.
 func (w *writer) fillProvenance() {
 	n := w.in.Len()
-	w.prov = make([]uint32, n)
+	w.buf.prov = slices.Grow(w.buf.prov[:0], n)[:n]
+	w.prov = w.buf.prov
 	if len(w.in.Prov) == 0 {
 		p := uint32(series.NewProv(series.Observed, w.src))
 		for i := range w.prov {
@@ -289,8 +310,15 @@ func (w *writer) planBlock(b int64, i, j int) error {
 func (w *writer) added(i, j int) {
 	w.res.Written += j - i
 	w.entry.added += int64(j - i)
-	for ; i < j; i++ {
-		w.entry.runs = series.Join(w.entry.runs, series.Run{From: w.at[i], To: w.at[i] + 1})
+	for i < j {
+		from := w.at[i]
+		k := j
+		if w.at[j-1]-from != series.Slot(j-1-i) { // not one run
+			for k = i + 1; k < j && w.at[k] == w.at[k-1]+1; k++ {
+			}
+		}
+		w.entry.runs = series.Join(w.entry.runs, series.Run{From: from, To: w.at[k-1] + 1})
+		i = k
 	}
 }
 
