@@ -38,8 +38,8 @@ type Session struct {
 	// labels the daily bar. An overnight session opens before its date.
 	Date        Time
 	Open, Close Time
-	// Breaks is the set of pauses, such as a lunch break; it is shared by all
-	// copies of the session and must not be changed.
+	// Breaks is the set of pauses, such as a lunch break. All copies of the
+	// session have the same memory for it: it must not be changed.
 	Breaks []Span
 }
 

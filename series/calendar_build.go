@@ -301,17 +301,8 @@ func (b *builder) addSession(t Time, h hours) error {
 	}
 	for _, k := range h.breaks {
 		pause := Span{k[0].on(t, b.zone), k[1].on(t, b.zone)}
-		// A half day that ends where the break starts has none.
-		if pause = pause.Intersect(s.Span()); pause.Empty() {
-			continue
-		}
-		if pause.To == s.Close {
-			s.Close = pause.From
-			break
-		}
-		if pause.From == s.Open {
-			s.Open = pause.To
-			continue
+		if pause.From <= s.Open || pause.To >= s.Close {
+			continue // a changed open or close says what it says
 		}
 		s.Breaks = append(s.Breaks, pause)
 	}

@@ -39,8 +39,9 @@ type SessionRule struct {
 	Days Weekdays
 	// Open and Close are clocks. An overnight session opens on "17:00-1d".
 	Open, Close string
-	// Breaks are pauses, in order. Those that do not lie inside the hours of a
-	// shortened session are cut or dropped.
+	// Breaks are pauses, in order. A session whose hours are changed has those
+	// that still lie inside its hours: one that closes at 12:30 has no break
+	// from 12:00 to 13:00.
 	Breaks []Break
 	Source string
 }

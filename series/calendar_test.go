@@ -149,7 +149,7 @@ func lunch() series.CalendarData {
 			{Date: "2020-10-01", Reason: "system failure", Notice: series.Unannounced},
 			{Date: "2021-05-09", Open: "10:00", Close: "12:00", Reason: "test of the new system", Notice: series.Announced},
 			{Date: "2021-05-10", To: "2021-05-11", Open: "12:00", Reason: "late openings", Notice: series.Announced},
-			{Date: "2021-05-12", Close: "12:15", Reason: "closed during the break", Notice: series.Announced},
+			{Date: "2021-05-12", Close: "12:15", Reason: "early close inside the break", Notice: series.Announced},
 		},
 	}
 }
@@ -546,11 +546,11 @@ func expected(cal *series.Calendar, g series.Grid, n series.Slot) bool {
 		return false
 	}
 	for s := range cal.Sessions(series.Span{From: open - series.Day, To: end + series.Day}) {
-		shared := []series.Span{s.Span().Intersect(series.Span{From: open, To: end})}
-		if shared[0].Empty() {
+		overlap := []series.Span{s.Span().Intersect(series.Span{From: open, To: end})}
+		if overlap[0].Empty() {
 			continue
 		}
-		if len(series.Subtract(nil, shared, s.Breaks)) > 0 {
+		if len(series.Subtract(nil, overlap, s.Breaks)) > 0 {
 			return true
 		}
 	}

@@ -12,7 +12,10 @@
 //     Grid.Time(n). Everything that counts bars counts slots.
 //   - A [Span] is a half-open range of time, a [Run] a half-open range of
 //     slots: From belongs to it, To does not.
-//   - A [Calendar] knows in which slots a market was open.
+//   - A [Calendar] knows in which slots a market was open. A [Session] is one
+//     stretch of trading, an [Exception] a date unlike its weekday.
+//   - A [Resampler] gathers fine bars into coarse ones; a [Part] says how many
+//     of the fine ones were there.
 //   - A [Prov] is the provenance of one bar: observed, corrected or synthetic,
 //     forming or final, and which source said it.
 //   - A [State] is the one reason a slot has or lacks a bar. Every slot has

@@ -19,8 +19,8 @@ const (
 // xnys is the New York Stock Exchange: its core session, 09:30 to 16:00 since
 // 1985-09-30. What stopped or delayed trading on the day itself (the snow of
 // 1996-01-08, the breakers of 1997-10-27, the noon opening of 2002-09-11) is a
-// halt, not a change of the calendar, and is not in the table; the calendars
-// that others keep agree.
+// halt, not a change of the calendar, and is not in the table, as it is not in
+// that of exchange_calendars.
 //
 // The rows agree with the schedules that NYSE Group has announced up to 2027:
 // the one for 2025 to 2027 on 2024-11-08, the one for 2026 to 2028 on

@@ -78,6 +78,63 @@ func TestXNYSAgainstAnswers(t *testing.T) {
 	}
 }
 
+// TestBreaksAgainstAnswers: Hong Kong has a lunch break, changed its hours in
+// 2011 and closes early before holidays. The holidays are taken from the file
+// itself: what is tested are the hours.
+func TestBreaksAgainstAnswers(t *testing.T) {
+	f, err := os.Open(realData(t, "calendars/xhkg.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows = rows[1:]
+	d := series.CalendarData{
+		Name: "XHKG", Zone: "Asia/Hong_Kong", From: "1990-01-01", To: rows[len(rows)-1][0][:10],
+		Sessions: []series.SessionRule{
+			{To: "2011-03-07", Days: series.MondayToFriday, Open: "10:00", Close: "16:00", Breaks: []series.Break{{From: "12:00", To: "13:00"}}},
+			{From: "2011-03-07", Days: series.MondayToFriday, Open: "09:30", Close: "16:00", Breaks: []series.Break{{From: "12:00", To: "13:00"}}},
+		},
+	}
+	rows = rows[:len(rows)-1]
+	want := make(map[string]string)
+	for _, r := range rows {
+		date := r[0][:10]
+		want[date] = strings.Join(r[1:], " ")
+		if r[3] == "" && date < "2011-03-07" {
+			d.Dated = append(d.Dated, series.DatedChange{Date: date, Close: "12:30"})
+		} else if r[3] == "" {
+			d.Dated = append(d.Dated, series.DatedChange{Date: date, Close: "12:00"})
+		}
+	}
+	for at := moment(d.From); at < moment(d.To); at += series.Day {
+		if date := at.Std().Format(time.DateOnly); want[date] == "" {
+			d.Dated = append(d.Dated, series.DatedChange{Date: date})
+		}
+	}
+	cal, err := series.NewCalendar(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for s := range cal.Sessions(cal.Valid()) {
+		got := fmt.Sprintf("%s %s  ", s.Open, s.Close)
+		if len(s.Breaks) == 1 {
+			got = fmt.Sprintf("%s %s %s %s", s.Open, s.Close, s.Breaks[0].From, s.Breaks[0].To)
+		}
+		if date := s.Date.Std().Format(time.DateOnly); got != want[date] {
+			t.Errorf("%s is %q, want %q", date, got, want[date])
+		}
+		n++
+	}
+	if n != len(rows) {
+		t.Errorf("%d sessions, want %d", n, len(rows))
+	}
+}
+
 // TestXNYSAgainstDailyBars: files of daily bars with exactly one bar per
 // session from 1998-01-02 to 2021-03-31.
 func TestXNYSAgainstDailyBars(t *testing.T) {

@@ -424,8 +424,8 @@ func resampleSlowly(src *series.Columns, fine, coarse series.Grid, cal *series.C
 			return coarse.SlotAt(t), ok && cal.Valid().Contains(t)
 		}
 		for s := range cal.Sessions(series.Span{From: t, To: end}) {
-			shared := series.Subtract(nil, []series.Span{s.Span().Intersect(series.Span{From: t, To: end})}, s.Breaks)
-			return coarse.SlotAt(s.Date), len(shared) > 0
+			overlap := series.Subtract(nil, []series.Span{s.Span().Intersect(series.Span{From: t, To: end})}, s.Breaks)
+			return coarse.SlotAt(s.Date), len(overlap) > 0
 		}
 		return 0, false
 	}
