@@ -1,8 +1,13 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -81,4 +86,57 @@ func writeLimit(t *trial) (float64, error) {
 		return 0, err
 	}
 	return perSecond(t.bars, time.Since(start)), os.Remove(path)
+}
+
+// usage is processor time: of this process, and of the whole machine.
+type usage struct{ own, all time.Duration }
+
+// processors reads how much the processors have worked so far.
+func processors() (usage, error) {
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
+		return usage{}, err
+	}
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return usage{}, err
+	}
+	line, _, _ := strings.Cut(string(stat), "\n")
+	var user, nice, system, idle, iowait, irq, softirq, steal int64
+	if _, err := fmt.Sscanf(line, "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
+		return usage{}, errors.New("/proc/stat begins in an unknown way")
+	}
+	const jiffy = 10 * time.Millisecond
+	return usage{
+		own: time.Duration(own.Utime.Nano() + own.Stime.Nano()),
+		all: time.Duration(user+nice+system+irq+softirq+steal) * jiffy,
+	}, nil
+}
+
+// foreign is the share of the machine that other processes took between two
+// usages so much time apart. Above a few percent the figures suffer.
+func foreign(before, after usage, elapsed time.Duration) float64 {
+	others := (after.all - before.all) - (after.own - before.own)
+	return max(0, others.Seconds()/elapsed.Seconds()/float64(runtime.NumCPU()))
+}
+
+// quiet waits for a moment in which other processes leave the machine alone,
+// no longer than limit. Without a limit it does not wait.
+func quiet(limit time.Duration) error {
+	for begin := time.Now(); time.Since(begin) < limit; {
+		start := time.Now()
+		before, err := processors()
+		if err != nil {
+			return err
+		}
+		time.Sleep(200 * time.Millisecond)
+		after, err := processors()
+		if err != nil {
+			return err
+		}
+		if foreign(before, after, time.Since(start)) < 0.10 {
+			return nil
+		}
+	}
+	return nil
 }

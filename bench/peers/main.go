@@ -33,6 +33,7 @@ type config struct {
 	only, work    []string // empty for all
 	dir           string
 	json          bool
+	wait          time.Duration // for a quiet moment before each piece of work
 }
 
 func main() {
@@ -43,6 +44,7 @@ func main() {
 	work := flag.String("work", "", "work to do, by commas (all)")
 	flag.StringVar(&c.dir, "dir", "", "directory for the data (a temporary one)")
 	flag.BoolVar(&c.json, "json", false, "print JSON instead of Markdown")
+	flag.DurationVar(&c.wait, "wait", 0, "wait so long for a quiet machine before each piece of work")
 	rss := flag.Bool("rss", false, "measure the peak memory of a load instead")
 	child := flag.String("child", "", "load into this engine and print the peak memory; used by -rss")
 	flag.Parse()
@@ -101,6 +103,11 @@ func (c *config) measure() (*results, error) {
 		corpus = bench.Corpus(c.symbols, 1)
 	}
 	r := &results{Symbols: c.symbols, Runs: c.runs}
+	begin := time.Now()
+	before, err := processors()
+	if err != nil {
+		return nil, err
+	}
 	for run := range c.runs {
 		for _, e := range engines {
 			if !wants(c.only, e.name) {
@@ -124,7 +131,9 @@ func (c *config) measure() (*results, error) {
 			r.add("limit", l.name, v)
 		}
 	}
-	return r, nil
+	after, err := processors()
+	r.Foreign = foreign(before, after, time.Since(begin))
+	return r, err
 }
 
 // try does all work of one engine in one run.
@@ -137,6 +146,9 @@ func (c *config) try(r *results, name string, open func(dir string) (Engine, err
 		return err
 	}
 	defer func() { err = errors.Join(err, t.engine.Close()) }()
+	if err := quiet(c.wait); err != nil {
+		return err
+	}
 	start := time.Now()
 	if err := t.engine.Load(t.series(c.symbols)); err != nil {
 		return fmt.Errorf("load: %w", err)
@@ -144,11 +156,14 @@ func (c *config) try(r *results, name string, open func(dir string) (Engine, err
 	t.loaded = time.Since(start)
 	for i, s := range t.truth {
 		t.ids = append(t.ids, i)
-		t.bars += bench.YearSlots - s.Missing.Len()
+		t.bars += int(bench.Grid.Run(s.Span).Len()) - s.Missing.Len()
 	}
 	for _, w := range works {
 		if !wants(c.work, w.name) || w.bars && t.light {
 			continue
+		}
+		if err := quiet(c.wait); err != nil {
+			return err
 		}
 		v, err := w.run(t)
 		if errors.Is(err, errNotOffered) {

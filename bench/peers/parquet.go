@@ -47,8 +47,8 @@ const parquetMonth = 30 * 24 * 60
 // doubles. Larger pages make a year faster and a day slower.
 const parquetPage = 32 << 10
 
-// The names of the columns sort as the schemas list them: the order of a
-// series.Columns.
+// The rows of the three layouts. All have the columns of a series.Columns, in
+// its order.
 type parquetDoubles struct {
 	Time   int64   `parquet:"time,delta"`
 	Open   float64 `parquet:"open"`

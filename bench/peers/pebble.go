@@ -43,6 +43,7 @@ func openPebble(dir string) (Engine, error) {
 	for i := range opts.Levels {
 		opts.Levels[i].BlockSize = 32 << 10
 	}
+	opts.EnsureDefaults() // the table writers of Load need them too
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
 		return nil, err

@@ -10,8 +10,10 @@ import (
 
 // results are the measured values by engine and work, one a run.
 type results struct {
-	Symbols int                             `json:"symbols"`
-	Runs    int                             `json:"runs"`
+	Symbols int `json:"symbols"`
+	Runs    int `json:"runs"`
+	// Foreign is the share of the machine that other processes took meanwhile.
+	Foreign float64                         `json:"foreign"`
 	Values  map[string]map[string][]float64 `json:"values"`
 }
 
@@ -44,7 +46,7 @@ func (r *results) markdown(w io.Writer) error {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d symbol-years, medians of %d runs (min..max):\n\n", r.Symbols, r.Runs)
+	fmt.Fprintf(&b, "%d symbol-years, medians of %d runs (min..max); other processes took %.0f%% of the machine:\n\n", r.Symbols, r.Runs, 100*r.Foreign)
 	r.table(&b, names, func(engine string, wk work) string {
 		return spread(r.Values[engine][wk.name])
 	})
