@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -340,4 +343,24 @@ func (s *Store) Coverage(ctx context.Context, key series.Key, span series.Span) 
 	}
 	defer c.Close()
 	return x.coverage(c, x.run(span))
+}
+
+// GapsAll is [Store.Gaps] for every series, sorted by symbol and interval, on
+// all cores. Each series is scanned as it is at one moment.
+func (s *Store) GapsAll(ctx context.Context, span series.Span) ([]Scan, error) {
+	sts := s.all()
+	slices.SortFunc(sts, func(a, b *state) int { return compareKeys(a.key, b.key) })
+	scans := make([]Scan, len(sts))
+	errs := make([]error, len(sts))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(sts)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(sts); i = next.Add(1) - 1 {
+				scans[i], errs[i] = s.Gaps(ctx, sts[i].key, span)
+			}
+		})
+	}
+	wg.Wait()
+	return scans, errors.Join(errs...)
 }

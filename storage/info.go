@@ -17,10 +17,12 @@ func (s *Store) Series() ([]Info, error) {
 		}
 		out = append(out, i)
 	}
-	slices.SortFunc(out, func(a, b Info) int {
-		return cmp.Or(cmp.Compare(a.Symbol, b.Symbol), cmp.Compare(a.Interval, b.Interval))
-	})
+	slices.SortFunc(out, func(a, b Info) int { return compareKeys(a.Key, b.Key) })
 	return out, nil
+}
+
+func compareKeys(a, b series.Key) int {
+	return cmp.Or(cmp.Compare(a.Symbol, b.Symbol), cmp.Compare(a.Interval, b.Interval))
 }
 
 // Info describes one series.

@@ -99,8 +99,9 @@
 //	trades trades-ulp
 //
 // so that a reader of closes alone reads a prefix. Open and close, and the
-// steps of kind 1, are zigzag coded. The provenance stream holds indices into
-// the palette, or, if the palette length is 0, the values themselves. The
+// steps of kind 1, are zigzag coded. The provenance stream holds the index into
+// the palette, minus the index of the row before (0 for the first) modulo the
+// length of the palette; or, if that length is 0, the values themselves. The
 // codec of a stream, the low two bits of its directory entry, is
 //
 //	0  const   one uvarint, the value of every row

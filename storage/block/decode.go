@@ -438,11 +438,15 @@ func (d *Decoder) decodeProv(data []byte, out []uint32) *CorruptError {
 		}
 		return nil
 	}
-	for i := range out {
-		if x[i] >= uint64(l.palette) {
+	index, k := uint64(0), uint64(l.palette)
+	for i, step := range x {
+		if step >= k {
 			return corrupt(d.streams[streamProv].off, "provenance index outside of the palette")
 		}
-		out[i] = d.palette[x[i]]
+		if index += step; index >= k {
+			index -= k
+		}
+		out[i] = d.palette[index&(maxPalette-1)]
 	}
 	return nil
 }

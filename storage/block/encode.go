@@ -283,6 +283,17 @@ func (e *Encoder) mapProv(l *layout, prov []uint32) {
 		e.prov[i] = uint64(last)
 	}
 	l.palette = len(e.palette)
+	// Provenance comes in runs: steps from one index to the next, around the
+	// palette, are nearly all 0 where the indices themselves are not.
+	prev, k := uint64(0), uint64(l.palette)
+	for i, v := range e.prov {
+		d := v + k - prev
+		if d >= k {
+			d -= k
+		}
+		e.prov[i] = d
+		prev = v
+	}
 }
 
 func (e *Encoder) rawProv(l *layout, prov []uint32) {

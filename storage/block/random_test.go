@@ -28,7 +28,7 @@ var valueKinds = []struct {
 	{"zero", func(*rand.Rand) float64 { return 0 }},
 	{"cents", func(r *rand.Rand) float64 { return float64(r.IntN(100_000)) / 100 }},
 	{"quarters", func(r *rand.Rand) float64 { return float64(r.IntN(40_000)) / 4 }},
-	{"satoshi", func(r *rand.Rand) float64 { return float64(r.IntN(1<<40)) / 1e8 }},
+	{"satoshi", func(r *rand.Rand) float64 { return float64(r.Int64N(1<<40)) / 1e8 }},
 	{"negative", func(r *rand.Rand) float64 { return float64(r.IntN(4000)-2000) / 100 }},
 	{"float32 decimal", func(r *rand.Rand) float64 { return float64(float32(float64(r.IntN(100_000)) / 100)) }},
 	{"float32 bits", func(r *rand.Rand) float64 { return float64(r.Float32() * 1000) }},
