@@ -97,6 +97,9 @@ func (sm *sample) inferTime(m *mapping, o Options) error {
 				small = c
 			}
 		case classNumber:
+			if small < 0 && sm.columnNames != nil && canonical(sm.columnNames[c]) != "" {
+				small = c // Unix times around 1970
+			}
 			if sm.columnNames == nil && c > 0 && date < 0 {
 				date = -2 // no times after the first prices
 			}

@@ -19,7 +19,7 @@ func (sm *sample) inferSpec(m mapping, o Options, date int64, hasDate bool) (tim
 	cells, clocks := sm.timeCells(m)
 	kind := sm.classOf(m[fieldTime])
 	switch {
-	case o.TimeFormat == "ms-of-day" || kind == classSmall && o.TimeFormat == "":
+	case o.TimeFormat == "ms-of-day" || kind == classSmall && o.TimeFormat == "" && (sm.columnNames == nil || hasDate):
 		if !hasDate {
 			return spec, nil, fmt.Errorf("times are milliseconds since midnight and the day is not in the file name: give it with --date YYYY-MM-DD")
 		}
@@ -28,13 +28,7 @@ func (sm *sample) inferSpec(m mapping, o Options, date int64, hasDate bool) (tim
 	case kind == classUnix || kind == classSmall || kind == classNumber || units[o.TimeFormat] != 0:
 		spec.kind, spec.unit = timeUnix, units[o.TimeFormat]
 		if spec.unit == 0 {
-			top := 0.0
-			for _, c := range cells {
-				if f, st := parseFloat(c, 0); st == number {
-					top = max(top, math.Abs(f))
-				}
-			}
-			spec.unit = unitOf(top)
+			spec.unit = inferUnit(cells, o.Interval)
 		}
 		return spec, nil, nil
 	case kind == classOther && len(cells) > 0:
@@ -65,6 +59,32 @@ func (sm *sample) inferSpec(m mapping, o Options, date int64, hasDate bool) (tim
 		spec.zone = &zone{loc: o.Zone} // later rows may lack the offset
 	}
 	return spec, warnings, nil
+}
+
+// inferUnit tells the unit of Unix times by the largest of them. Before 1973
+// magnitudes mislead: where the interval is known, and in that unit the steps
+// are not of its width but in another they are, the other one it is.
+func inferUnit(cells [][]byte, want series.Interval) unit {
+	top := 0.0
+	var raw []series.Time
+	for _, c := range cells {
+		if f, st := parseFloat(c, 0); st == number {
+			top = max(top, math.Abs(f))
+			raw = append(raw, series.Time(f))
+		}
+	}
+	u := unitOf(top)
+	if top >= 1e11 || !want.Valid() {
+		return u
+	}
+	s := stepsOf(raw)
+	for _, try := range [...]unit{seconds, millis} {
+		n := series.Time(try)
+		if s.mode*1000/n == want.Width() || want == series.Interval1M && isMonth(s.mode*1000/n) {
+			return try
+		}
+	}
+	return u
 }
 
 // units are the values of Options.TimeFormat for Unix times.

@@ -24,7 +24,7 @@ func findShape(b []byte, whole bool) (jsonShape, error) {
 	if f.found {
 		return f.shape, nil
 	}
-	if f.arrays >= 4 && f.known >= 3 {
+	if f.arrays >= 4 && f.known >= 3 || errors.Is(err, errShort) && !whole && f.known > 0 {
 		return jsonShape{columns: true, start: i}, nil
 	}
 	if f.empty && whole && len(b) < 4096 && f.message() == "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -36,6 +37,8 @@ type plan struct {
 	// traded says that the file has real volume, so that a flat bar without
 	// any is one that the source made up.
 	traded bool
+	// room is how many bars the caller asked for, at most.
+	room   int
 	buffer []byte
 }
 
@@ -208,6 +211,9 @@ func (p *plan) add(c *series.Columns, b *bar) (reason string) {
 		prov |= series.ProvForming
 	}
 	n := len(c.Time)
+	if n == growAt && cap(c.Open) < p.room {
+		p.grow(c)
+	}
 	c.Time = append(c.Time, b.time)
 	c.Open = append(c.Open, b.value[fieldOpen])
 	c.High = append(c.High, b.value[fieldHigh])
@@ -227,6 +233,18 @@ func (p *plan) add(c *series.Columns, b *bar) (reason string) {
 		c.Prov = append(c.Prov, prov)
 	}
 	return ""
+}
+
+// growAt is how many bars suggest that there will be as many as there is room
+// for.
+const growAt = 4096
+
+func (p *plan) grow(c *series.Columns) {
+	n := p.room - len(c.Time)
+	c.Time = slices.Grow(c.Time, n)
+	for _, col := range [...]*[]float64{&c.Open, &c.High, &c.Low, &c.Close, &c.Volume} {
+		*col = slices.Grow(*col, n)
+	}
 }
 
 // endOf is where the bar that opens at t ends.

@@ -31,6 +31,8 @@ type sample struct {
 // readSample copies the rows of s. Rows that cannot be split are left out.
 func readSample(s rows, whole bool) (*sample, error) {
 	sm := &sample{whole: whole}
+	var arena []byte // cells and rows are cut from large pieces
+	var slab [][]byte
 	for {
 		cells, err := s.next()
 		if errors.Is(err, io.EOF) {
@@ -50,12 +52,18 @@ func readSample(s rows, whole bool) (*sample, error) {
 		for _, c := range cells {
 			n += len(c)
 		}
-		arena := make([]byte, 0, n)
-		row := make([][]byte, len(cells))
-		for i, c := range cells {
-			arena = append(arena, c...)
-			row[i] = bytes.TrimSpace(arena[len(arena)-len(c):])
+		if cap(arena)-len(arena) < n {
+			arena = make([]byte, 0, max(n, 64<<10))
 		}
+		if cap(slab)-len(slab) < len(cells) {
+			slab = make([][]byte, 0, max(len(cells), 4096))
+		}
+		from := len(slab)
+		for _, c := range cells {
+			arena = append(arena, c...)
+			slab = append(slab, bytes.TrimSpace(arena[len(arena)-len(c):len(arena):len(arena)]))
+		}
+		row := slab[from:len(slab):len(slab)]
 		sm.rows, sm.at = append(sm.rows, row), append(sm.at, s.at())
 	}
 	sm.columnNames = slices.Clone(s.names())

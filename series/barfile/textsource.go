@@ -32,6 +32,7 @@ type textSource struct {
 func (s *textSource) next(c *series.Columns, limit int, rejected []Rejected) ([]Rejected, error) {
 	var b bar
 	room := limit - c.Len()
+	s.plan.room = min(limit, defaultRows)
 	refused := len(rejected)
 	for c.Len() < limit && len(rejected)-refused < room {
 		cells, err := s.rows.next()

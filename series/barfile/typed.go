@@ -175,6 +175,7 @@ func (s *typedSource) progress() float64 { return s.table.done() }
 func (s *typedSource) next(c *series.Columns, limit int, rejected []Rejected) ([]Rejected, error) {
 	var b bar
 	room := limit - c.Len()
+	s.plan.room = min(limit, defaultRows)
 	refused := len(rejected)
 	for c.Len() < limit && len(rejected)-refused < room {
 		if s.pos == s.rows {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -148,14 +150,14 @@ func (t *textWriter) Close() error {
 	return t.flush()
 }
 
-// quoteCSV quotes a name that would break its line.
+// quoteCSV quotes a name that would break its line. Line ends become spaces,
+// because many readers of CSV look for rows before they look for quotes.
 func quoteCSV(s string) string {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c == ',' || c == '"' || c < ' ' {
-			return strconv.Quote(s)
-		}
+	if !strings.ContainsAny(s, ",\"\r\n") {
+		return s
 	}
-	return s
+	s = strings.NewReplacer(`"`, `""`, "\r", " ", "\n", " ").Replace(s)
+	return `"` + s + `"`
 }
 
 // appendFloat writes v with the fewest digits that read back to it, without
@@ -189,10 +191,33 @@ func (w *columnsWriter) Write(c *series.Columns) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
-	for i := range c.Time {
-		w.c.Append(c.Bar(i))
-	}
+	n := w.c.Len()
+	w.c.Time = append(w.c.Time, c.Time...)
+	w.c.Open = append(w.c.Open, c.Open...)
+	w.c.High = append(w.c.High, c.High...)
+	w.c.Low = append(w.c.Low, c.Low...)
+	w.c.Close = append(w.c.Close, c.Close...)
+	w.c.Volume = append(w.c.Volume, c.Volume...)
+	w.c.QuoteVolume = appendColumn(w.c.QuoteVolume, c.QuoteVolume, n, c.Len(), nan)
+	w.c.Trades = appendColumn(w.c.Trades, c.Trades, n, c.Len(), nan)
+	w.c.Prov = appendColumn(w.c.Prov, c.Prov, n, c.Len(), 0)
 	return nil
+}
+
+// appendColumn adds m values of an optional column to the n that may be there.
+func appendColumn[T any](dst, src []T, n, m int, absent T) []T {
+	if len(src) == 0 && len(dst) == 0 {
+		return dst
+	}
+	dst = slices.Grow(dst, n+m-len(dst))
+	for len(dst) < n {
+		dst = append(dst, absent)
+	}
+	dst = append(dst, src...)
+	for len(dst) < n+m {
+		dst = append(dst, absent)
+	}
+	return dst
 }
 
 func (w *columnsWriter) Close() error {
@@ -231,6 +256,9 @@ func (w *columnsWriter) Close() error {
 	}
 	if !w.o.Plain {
 		b = append(b, `,"kind":[`...)
+		for len(c.Prov) < c.Len() {
+			c.Prov = append(c.Prov, 0)
+		}
 		for i, p := range c.Prov {
 			if i > 0 {
 				b = append(b, ',')
