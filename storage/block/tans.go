@@ -561,31 +561,30 @@ func (t *tansDecoder) pairs(out []uint64, b []byte, pos uint, st *[4]uint8, grou
 	o := unsafe.Pointer(unsafe.SliceData(out))
 	tp := unsafe.Pointer(t)
 	s0, s1, s2, s3 := uintptr(st[0]), uintptr(st[1]), uintptr(st[2]), uintptr(st[3])
-	for ; groups > 0; groups-- {
+	for i, end := uintptr(0), 32*uintptr(groups); i < end; i += 32 {
 		w := load(p, pos)
 		m := at64(tp, atMask, s0)
-		*(*uint64)(o) = m + w>>(at8(tp, atNbits, s0)&63)&m
+		*(*uint64)(unsafe.Add(o, i)) = m + w>>(at8(tp, atNbits, s0)&63)&m
 		n := at8(tp, atTotal, s0)
 		s0 = uintptr(w)&at8(tp, atLow, s0) + at8(tp, atBase, s0)
 		w >>= n & 63
 		pos += uint(n)
 		m = at64(tp, atMask, s1)
-		*(*uint64)(unsafe.Add(o, 8)) = m + w>>(at8(tp, atNbits, s1)&63)&m
+		*(*uint64)(unsafe.Add(o, i+8)) = m + w>>(at8(tp, atNbits, s1)&63)&m
 		pos += uint(at8(tp, atTotal, s1))
 		s1 = uintptr(w)&at8(tp, atLow, s1) + at8(tp, atBase, s1)
 
 		w = load(p, pos)
 		m = at64(tp, atMask, s2)
-		*(*uint64)(unsafe.Add(o, 16)) = m + w>>(at8(tp, atNbits, s2)&63)&m
+		*(*uint64)(unsafe.Add(o, i+16)) = m + w>>(at8(tp, atNbits, s2)&63)&m
 		n = at8(tp, atTotal, s2)
 		s2 = uintptr(w)&at8(tp, atLow, s2) + at8(tp, atBase, s2)
 		w >>= n & 63
 		pos += uint(n)
 		m = at64(tp, atMask, s3)
-		*(*uint64)(unsafe.Add(o, 24)) = m + w>>(at8(tp, atNbits, s3)&63)&m
+		*(*uint64)(unsafe.Add(o, i+24)) = m + w>>(at8(tp, atNbits, s3)&63)&m
 		pos += uint(at8(tp, atTotal, s3))
 		s3 = uintptr(w)&at8(tp, atLow, s3) + at8(tp, atBase, s3)
-		o = unsafe.Add(o, 32)
 	}
 	*st = [4]uint8{uint8(s0), uint8(s1), uint8(s2), uint8(s3)}
 	return pos
@@ -597,31 +596,30 @@ func (t *tansDecoder) singles(out []uint64, b []byte, pos uint, st *[4]uint8, gr
 	o := unsafe.Pointer(unsafe.SliceData(out))
 	tp := unsafe.Pointer(t)
 	s0, s1, s2, s3 := uintptr(st[0]), uintptr(st[1]), uintptr(st[2]), uintptr(st[3])
-	for ; groups > 0; groups-- {
+	for i, end := uintptr(0), 32*uintptr(groups); i < end; i += 32 {
 		w := load(p, pos)
 		m := at64(tp, atMask, s0)
-		*(*uint64)(o) = m + w>>(at8(tp, atNbits, s0)&63)&m
+		*(*uint64)(unsafe.Add(o, i)) = m + w>>(at8(tp, atNbits, s0)&63)&m
 		pos += uint(at8(tp, atTotal, s0))
 		s0 = uintptr(w)&at8(tp, atLow, s0) + at8(tp, atBase, s0)
 
 		w = load(p, pos)
 		m = at64(tp, atMask, s1)
-		*(*uint64)(unsafe.Add(o, 8)) = m + w>>(at8(tp, atNbits, s1)&63)&m
+		*(*uint64)(unsafe.Add(o, i+8)) = m + w>>(at8(tp, atNbits, s1)&63)&m
 		pos += uint(at8(tp, atTotal, s1))
 		s1 = uintptr(w)&at8(tp, atLow, s1) + at8(tp, atBase, s1)
 
 		w = load(p, pos)
 		m = at64(tp, atMask, s2)
-		*(*uint64)(unsafe.Add(o, 16)) = m + w>>(at8(tp, atNbits, s2)&63)&m
+		*(*uint64)(unsafe.Add(o, i+16)) = m + w>>(at8(tp, atNbits, s2)&63)&m
 		pos += uint(at8(tp, atTotal, s2))
 		s2 = uintptr(w)&at8(tp, atLow, s2) + at8(tp, atBase, s2)
 
 		w = load(p, pos)
 		m = at64(tp, atMask, s3)
-		*(*uint64)(unsafe.Add(o, 24)) = m + w>>(at8(tp, atNbits, s3)&63)&m
+		*(*uint64)(unsafe.Add(o, i+24)) = m + w>>(at8(tp, atNbits, s3)&63)&m
 		pos += uint(at8(tp, atTotal, s3))
 		s3 = uintptr(w)&at8(tp, atLow, s3) + at8(tp, atBase, s3)
-		o = unsafe.Add(o, 32)
 	}
 	*st = [4]uint8{uint8(s0), uint8(s1), uint8(s2), uint8(s3)}
 	return pos
