@@ -259,8 +259,10 @@ func (d *Decoder) decodePrices(data []byte, want Set, out [4][]float64) *Corrupt
 	}
 	if l.price.kind == kindDec {
 		if q, ok := l.priceQuotient(); ok {
-			if k == 2 {
+			if want&(ColOpen|ColHigh|ColLow) == 0 {
 				l.closeQuotients(x[0], x[1], q)
+			} else if k == 2 {
+				l.bodyQuotients(x[0], x[1], q)
 			} else {
 				l.quotients(x[0], x[1], x[2], x[3], q)
 			}
@@ -311,8 +313,8 @@ func (l *layout) quotients(o, c, h, lo []uint64, q quotient) {
 	}
 }
 
-// closeQuotients is integrateClose and floats in one pass.
-func (l *layout) closeQuotients(o, c []uint64, q quotient) {
+// bodyQuotients is quotients for a reader of opens and closes only.
+func (l *layout) bodyQuotients(o, c []uint64, q quotient) {
 	c = c[:len(o)]
 	t := int64(l.tick)
 	prev := l.base
@@ -320,6 +322,17 @@ func (l *layout) closeQuotients(o, c []uint64, q quotient) {
 		oi := prev + unzigzag(o[i])*t
 		prev = oi + unzigzag(c[i])*t
 		o[i], c[i] = q.bits(oi), q.bits(prev)
+	}
+}
+
+// closeQuotients is quotients for a reader of closes only.
+func (l *layout) closeQuotients(o, c []uint64, q quotient) {
+	c = c[:len(o)]
+	t := int64(l.tick)
+	prev := l.base
+	for i := range o {
+		prev += (unzigzag(o[i]) + unzigzag(c[i])) * t
+		c[i] = q.bits(prev)
 	}
 }
 

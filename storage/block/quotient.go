@@ -48,12 +48,12 @@ func newQuotient(exp uint8) (quotient, bool) {
 }
 
 // exactFor reports whether q divides n as the division would.
-func (q *quotient) exactFor(n int64) bool {
+func (q quotient) exactFor(n int64) bool {
 	return uint64(n)+q.limit-1 < 2*q.limit-1
 }
 
 // bits returns the bits of n/10^e.
-func (q *quotient) bits(n int64) uint64 {
+func (q quotient) bits(n int64) uint64 {
 	f := float64(n)
 	return math.Float64bits(float64(f*q.hi) + float64(f*q.lo))
 }
