@@ -65,8 +65,8 @@ golden: ## rewrite the expected answers of the tests; read the difference before
 bench: ## run the benchmarks (BENCH=pattern COUNT=10), results in bench.txt
 	$(GO) test ./... -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) | tee bench.txt
 
-benchcmp: ## compare bench.old.txt with bench.txt
-	$(TOOL) benchstat bench.old.txt bench.txt
+benchcmp: ## run Barkeep beside other ways to keep bars (needs a C compiler)
+	cd bench/peers && $(GO) run .
 
 clean: ## remove what was built; data stays
 	rm -rf bin dist bench.txt
