@@ -67,7 +67,8 @@ func decimals(out []uint64, x []float64, exp uint8) bool {
 	out = out[:len(x)]
 	var bad uint64
 	if q, ok := newQuotient(exp); ok {
-		hi, lo, limit := q.hi, q.lo, q.limit
+		hi, lo := q.hi, q.lo
+		var size uint64 // or of the sizes
 		for i, v := range x {
 			// roundGrid, and quotient.bits without its conversion: taking
 			// the constant off again leaves the integer as a float64.
@@ -75,10 +76,10 @@ func decimals(out []uint64, x []float64, exp uint8) bool {
 			f := t - roundMagic
 			n := math.Float64bits(t) - roundMagicBits
 			bad |= math.Float64bits(float64(f*hi)+float64(f*lo)) ^ math.Float64bits(v)
-			bad |= (n + limit) & -(2 * limit)
+			size |= n ^ uint64(int64(n)>>63)
 			out[i] = n
 		}
-		if bad == 0 {
+		if bad == 0 && size < q.limit {
 			return true
 		}
 		bad = 0

@@ -181,13 +181,27 @@ func (t *tansEncoder) classify(x []uint64) bool {
 	t.hist = [4][64]uint32{}
 	classes := t.classes[:len(x)]
 	var or uint64
-	for i, v := range x {
-		or |= v
-		c := uint8(floorLog2Small(v+1)) & 63
-		classes[i] = c
-		// Four counters in turn: neighbours often share a class, and a
-		// counter cannot be incremented every cycle.
-		t.hist[i&3][c]++
+	i := 0
+	// Four counters in turn: neighbours often share a class, and a counter
+	// cannot be incremented every cycle.
+	for ; i+4 <= len(x); i += 4 {
+		v, c := (*[4]uint64)(x[i:]), (*[4]uint8)(classes[i:])
+		or |= v[0] | v[1] | v[2] | v[3]
+		c0 := floorLog2Small(v[0]+1) & 63
+		c1 := floorLog2Small(v[1]+1) & 63
+		c2 := floorLog2Small(v[2]+1) & 63
+		c3 := floorLog2Small(v[3]+1) & 63
+		c[0], c[1], c[2], c[3] = uint8(c0), uint8(c1), uint8(c2), uint8(c3)
+		t.hist[0][c0]++
+		t.hist[1][c1]++
+		t.hist[2][c2]++
+		t.hist[3][c3]++
+	}
+	for ; i < len(x); i++ {
+		or |= x[i]
+		c := floorLog2Small(x[i]+1) & 63
+		classes[i] = uint8(c)
+		t.hist[0][c]++
 	}
 	if or < maxSmall-1 {
 		return true
