@@ -302,13 +302,21 @@ func BenchmarkBackfill(b *testing.B) {
 	late, _ := x.Backfill(1000)
 	for b.Loop() {
 		b.StopTimer()
-		s := open(b, storage.Options{})
+		s, err := storage.Open(b.TempDir(), storage.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
 		load(b, s, []*bench.Series{x})
 		b.StartTimer()
 		res, err := s.Write(background, x.Key, &late, storage.WriteOptions{Source: "bench"})
 		if err != nil || res.Written != late.Len() {
 			b.Fatal(res, err)
 		}
+		b.StopTimer()
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 }
 

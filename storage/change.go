@@ -269,7 +269,7 @@ func statsOf(key, value []byte, version uint64) (blockStats, error) {
 
 // loadBytes is the size from which a change is written as sorted tables
 // instead of through the log.
-const loadBytes = 1 << 20
+const loadBytes = 256 << 10
 
 // commit writes the change. The returned function waits until it is durable.
 func (c *change) commit(durable bool) (wait func() error, err error) {

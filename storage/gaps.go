@@ -83,7 +83,7 @@ func (v *view) lookCoverage(c cursor, a *absence, lo, hi int64, withMarks bool) 
 		}
 		value, err := c.Value()
 		if err != nil {
-			return err
+			return v.unreadable(lo, hi, err)
 		}
 		if err := r.reset(number, value); err != nil {
 			return corruptPage(v.st, number, err)
@@ -96,7 +96,7 @@ func (v *view) lookCoverage(c cursor, a *absence, lo, hi int64, withMarks bool) 
 		}
 	}
 	if err := c.Err(); err != nil {
-		return err
+		return v.unreadable(lo, hi, err)
 	}
 	if t != nil && t.block >= lo && t.block < hi {
 		r.load(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -13,6 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // pebbleFormat is the on-disk format of Pebble, named because its default
@@ -41,7 +44,7 @@ type pebbleEngine struct {
 func openPebble(dir, tmp string, o Options) (*pebbleEngine, error) {
 	p := &pebbleEngine{fs: o.FS, tmp: tmp}
 	po := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          modestFS{o.FS},
 		ReadOnly:                    o.ReadOnly,
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                16 << 20,
@@ -180,7 +183,7 @@ func pebbleGet(r pebble.Reader, key []byte, use func([]byte) error) (bool, error
 		return false, nil
 	}
 	if err != nil {
-		return false, err
+		return false, damaged(err)
 	}
 	err = use(v)
 	if cerr := closer.Close(); err == nil {
@@ -199,8 +202,21 @@ func pebbleIter(r pebble.Reader, lo, hi []byte) (cursor, error) {
 
 type pebbleCursor struct{ *pebble.Iterator }
 
-func (c pebbleCursor) Value() ([]byte, error) { return c.ValueAndErr() }
-func (c pebbleCursor) Err() error             { return c.Error() }
+func (c pebbleCursor) Value() ([]byte, error) {
+	v, err := c.ValueAndErr()
+	return v, damaged(err)
+}
+
+func (c pebbleCursor) Err() error { return damaged(c.Error()) }
+
+// damaged makes errors of damaged files recognisable as [series.ErrCorrupt].
+func damaged(err error) error {
+	if err != nil && pebble.IsCorruptionError(err) {
+		text, _, _ := strings.Cut(err.Error(), "\n")
+		return fmt.Errorf("%w: %s", series.ErrCorrupt, text)
+	}
+	return err
+}
 
 type expectation struct{ key, value []byte }
 

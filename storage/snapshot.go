@@ -89,7 +89,7 @@ func (v *view) eachSummary(lo, hi int64, r *pageReader, f func(*pageReader) erro
 		number, _ := numberOf(c.Key())
 		value, err := c.Value()
 		if err != nil {
-			return err
+			return v.unreadable(lo, hi, err)
 		}
 		if err := r.reset(number, value); err != nil {
 			return corruptPage(v.st, number, err)
@@ -106,7 +106,7 @@ func (v *view) eachSummary(lo, hi int64, r *pageReader, f func(*pageReader) erro
 		}
 	}
 	if err := c.Err(); err != nil {
-		return err
+		return v.unreadable(lo, hi, err)
 	}
 	if t := v.ledger.tail; t != nil && t.block >= lo && t.block < hi {
 		r.load(t)
@@ -123,6 +123,15 @@ func (r *pageReader) load(s *summary) {
 	for _, p := range s.present {
 		r.add(p.from, p.to)
 	}
+}
+
+// unreadable says which bars the engine cannot answer for.
+func (v *view) unreadable(lo, hi int64, err error) error {
+	if !errors.Is(err, series.ErrCorrupt) {
+		return err
+	}
+	run := series.Run{From: blockStart(lo), To: blockStart(hi)}
+	return &CorruptError{Key: v.st.key, Span: v.st.grid.Span(run), Reason: err.Error()}
 }
 
 func corruptPage(st *state, number int64, err error) error {

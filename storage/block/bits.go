@@ -29,11 +29,12 @@ func (r *reader) byte() uint8 {
 	return v
 }
 
+// uvarint is small enough to be inlined for the varints of one byte. It need
+// not look at r.err: after a failure nobody uses what it returns.
 func (r *reader) uvarint() uint64 {
-	if r.err == nil && r.i < len(r.b) && r.b[r.i] < 0x80 {
-		v := r.b[r.i]
+	if r.i < len(r.b) && r.b[r.i] < 0x80 {
 		r.i++
-		return uint64(v)
+		return uint64(r.b[r.i-1])
 	}
 	return r.uvarintLong()
 }
