@@ -115,3 +115,86 @@ func divideAll(x []uint64, g uint64, signed bool) {
 		}
 	}
 }
+
+// priceQuotient returns how to divide the prices of a block of decimals by
+// multiplication, and false if they are too large for that or their range is
+// not known.
+func (l *layout) priceQuotient() (quotient, bool) {
+	q, ok := newQuotient(l.price.exp)
+	if !ok || l.flags&(flagRawStats|flagWild) != 0 {
+		return q, false
+	}
+	t := int64(l.tick)
+	return q, q.exactFor(l.base-t*l.dLow) && q.exactFor(l.base+t*l.dHigh)
+}
+
+// quotients is integrate and floats in one pass.
+func (l *layout) quotients(o, c, h, lo []uint64, q quotient) {
+	c, h, lo = c[:len(o)], h[:len(o)], lo[:len(o)]
+	t := int64(l.tick)
+	prev := l.base
+	for i := range o {
+		oi := prev + unzigzag(o[i])*t
+		ci := oi + unzigzag(c[i])*t
+		hi := max(oi, ci) + int64(h[i])*t
+		li := min(oi, ci) - int64(lo[i])*t
+		o[i], c[i] = q.bits(oi), q.bits(ci)
+		h[i], lo[i] = q.bits(hi), q.bits(li)
+		prev = ci
+	}
+}
+
+// bodyQuotients is quotients for a reader of opens and closes only.
+func (l *layout) bodyQuotients(o, c []uint64, q quotient) {
+	c = c[:len(o)]
+	t := int64(l.tick)
+	prev := l.base
+	for i := range o {
+		oi := prev + unzigzag(o[i])*t
+		prev = oi + unzigzag(c[i])*t
+		o[i], c[i] = q.bits(oi), q.bits(prev)
+	}
+}
+
+// closeQuotients is quotients for a reader of closes only.
+func (l *layout) closeQuotients(o, c []uint64, q quotient) {
+	c = c[:len(o)]
+	t := int64(l.tick)
+	prev := l.base
+	for i := range o {
+		prev += (unzigzag(o[i]) + unzigzag(c[i])) * t
+		c[i] = q.bits(prev)
+	}
+}
+
+// integrate turns residuals into integers, undoing candle and divideAll.
+func (l *layout) integrate(o, c, h, lo []uint64) {
+	c, h, lo = c[:len(o)], h[:len(o)], lo[:len(o)]
+	t := int64(l.tick)
+	prev := l.base
+	if l.flags&flagWild != 0 {
+		for i := range h {
+			h[i], lo[i] = uint64(unzigzag(h[i])), uint64(unzigzag(lo[i]))
+		}
+	}
+	for i := range o {
+		oi := prev + unzigzag(o[i])*t
+		ci := oi + unzigzag(c[i])*t
+		o[i], c[i] = uint64(oi), uint64(ci)
+		h[i] = uint64(max(oi, ci) + int64(h[i])*t)
+		lo[i] = uint64(min(oi, ci) - int64(lo[i])*t)
+		prev = ci
+	}
+}
+
+// integrateClose is integrate for a reader of opens and closes only.
+func (l *layout) integrateClose(o, c []uint64) {
+	c = c[:len(o)]
+	t := int64(l.tick)
+	prev := l.base
+	for i := range o {
+		oi := prev + unzigzag(o[i])*t
+		prev = oi + unzigzag(c[i])*t
+		o[i], c[i] = uint64(oi), uint64(prev)
+	}
+}
