@@ -3,6 +3,7 @@ package barfile
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -49,6 +50,10 @@ func (sm *sample) infer(o Options) (mapping, []string, error) {
 		}
 		warnings = append(warnings, w...)
 	}
+	if sm.columnNames == nil && m[fieldVolume] == -1 && len(o.Map) > 0 {
+		sm.inferVolume(&m)
+	}
+	sm.preferTraded(&m, o)
 	for _, f := range []field{fieldOpen, fieldHigh, fieldLow, fieldClose} {
 		if !m.has(f) {
 			return m, nil, fmt.Errorf("no column for %s among %s: name it with --map %s=...", f, sm.columnList(), f)
@@ -61,6 +66,43 @@ func (sm *sample) infer(o Options) (mapping, []string, error) {
 		m[f] = max(m[f], -1)
 	}
 	return m, warnings, nil
+}
+
+// inferVolume finds the volume behind prices that the user named.
+func (sm *sample) inferVolume(m *mapping) {
+	last := max(m[fieldOpen], m[fieldHigh], m[fieldLow], m[fieldClose])
+	if m[fieldHigh] < 0 || m[fieldLow] < 0 {
+		return
+	}
+	var free []int
+	for c := last + 1; c < sm.width; c++ {
+		if k := sm.classOf(c); c != m[fieldTime] && c != m[fieldClock] && k != classOther && k != classClock {
+			free = append(free, c)
+		}
+	}
+	if len(free) < 6 { // else quotes, of which the user named one side
+		sm.inferQuantities(m, free, sm.numbers(m[fieldHigh]), sm.numbers(m[fieldLow]))
+	}
+}
+
+// preferTraded takes the number of ticks for the volume where the column of
+// the volume is there and holds nothing, as MetaTrader writes it.
+func (sm *sample) preferTraded(m *mapping, o Options) {
+	if sm.columnNames == nil || !m.has(fieldVolume) || o.Map["volume"] != "" || len(sm.rows) == 0 {
+		return
+	}
+	traded := func(c int) bool {
+		return slices.ContainsFunc(sm.numbers(c), func(v float64) bool { return v > 0 })
+	}
+	if traded(m[fieldVolume]) {
+		return
+	}
+	for c, n := range sm.columnNames {
+		if k := canonical(n); (k == "tickvol" || k == "tickvolume" || k == "vol" || k == "volume" || k == "realvolume") && c != m[fieldVolume] && traded(c) {
+			m[fieldVolume] = c
+			return
+		}
+	}
 }
 
 // inferTime finds the column of the time, and that of the clock beside it.
@@ -106,6 +148,11 @@ func (sm *sample) inferTime(m *mapping, o Options) error {
 		}
 		if date == -2 {
 			break
+		}
+	}
+	for c := 0; date < 0 && small < 0 && sm.columnNames != nil && c < sm.width; c++ {
+		if k := sm.classOf(c); k == classDate || k == classDateTime {
+			date = c // a name that says nothing
 		}
 	}
 	switch {

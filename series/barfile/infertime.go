@@ -26,9 +26,9 @@ func (sm *sample) inferSpec(m mapping, o Options, date int64, hasDate bool) (tim
 		spec.kind, spec.days = timeOfDay, date
 		return spec, nil, sm.needZone(&spec, m, o, cells)
 	case kind == classUnix || kind == classSmall || kind == classNumber || units[o.TimeFormat] != 0:
-		spec.kind, spec.unit = timeUnix, units[o.TimeFormat]
+		spec.kind, spec.unit, spec.below = timeUnix, units[o.TimeFormat], belowIsOld
 		if spec.unit == 0 {
-			spec.unit = inferUnit(cells, o.Interval)
+			spec.unit, spec.below = inferUnit(cells, o.Interval)
 		}
 		return spec, nil, nil
 	case kind == classOther && len(cells) > 0:
@@ -61,30 +61,48 @@ func (sm *sample) inferSpec(m mapping, o Options, date int64, hasDate bool) (tim
 	return spec, warnings, nil
 }
 
-// inferUnit tells the unit of Unix times by the largest of them. Before 1973
-// magnitudes mislead: where the interval is known, and in that unit the steps
-// are not of its width but in another they are, the other one it is.
-func inferUnit(cells [][]byte, want series.Interval) unit {
-	top := 0.0
+// inferUnit tells the unit of Unix times by the magnitude of most of them.
+// Before 1973 magnitudes mislead: where the interval is known, and in that unit
+// the steps are not of its width but in another they are, the other one it is.
+func inferUnit(cells [][]byte, want series.Interval) (unit, below) {
+	votes := make(map[unit]int)
 	var raw []series.Time
 	for _, c := range cells {
-		if f, st := parseFloat(c, 0); st == number {
-			top = max(top, math.Abs(f))
+		if f, st := parseFloat(c, 0); st == number && math.Abs(f) < 9e18 {
+			votes[unitOf(f)]++
 			raw = append(raw, series.Time(f))
 		}
 	}
-	u := unitOf(top)
-	if top >= 1e11 || !want.Valid() {
-		return u
-	}
-	s := stepsOf(raw)
-	for _, try := range [...]unit{seconds, millis} {
-		n := series.Time(try)
-		if s.mode*1000/n == want.Width() || want == series.Interval1M && isMonth(s.mode*1000/n) {
-			return try
+	u := seconds
+	for _, try := range [...]unit{millis, micros, nanos} {
+		if votes[try] > votes[u] {
+			u = try
 		}
 	}
-	return u
+	if s := stepsOf(raw); want.Valid() && votes[seconds] > 0 && s.count > 0 {
+		for _, try := range [...]unit{seconds, millis} {
+			n := series.Time(try)
+			if s.mode*1000/n == want.Width() || want == series.Interval1M && isMonth(s.mode*1000/n) {
+				return try, belowIsOld
+			}
+		}
+	}
+	// does the file reach back to where magnitudes mislead?
+	const since1980 = 315532800000
+	coarser := 0
+	for _, t := range raw {
+		at, ok := fromUnix(int64(t), u, belowRefuse)
+		switch {
+		case at < since1980:
+			return u, belowIsOld
+		case !ok:
+			coarser++
+		}
+	}
+	if coarser > 0 {
+		return u, belowIsCoarser
+	}
+	return u, belowRefuse
 }
 
 // units are the values of Options.TimeFormat for Unix times.

@@ -110,7 +110,9 @@ func (d Detection) String() string {
 	if d.Order != "" {
 		fmt.Fprintf(&b, ", %s", d.Order)
 	}
-	if d.Interval.Valid() {
+	if d.Interval.Valid() && d.StepShare == 0 {
+		fmt.Fprintf(&b, "\ninterval: %s", d.Interval)
+	} else if d.Interval.Valid() {
 		fmt.Fprintf(&b, "\ninterval: %s, %.1f%% of the steps", d.Interval, 100*d.StepShare)
 	}
 	for _, w := range d.Warnings {

@@ -118,6 +118,21 @@ func (sm *sample) splitHeader() {
 		sm.first = sm.at[start-1] + 1
 	}
 	sm.rows, sm.at = sm.rows[start:], sm.at[start:]
+	sm.dropHeaders()
+}
+
+// dropHeaders drops the header where it comes again.
+func (sm *sample) dropHeaders() {
+	if sm.header == nil {
+		return
+	}
+	rows, at := sm.rows[:0], sm.at[:0]
+	for i, r := range sm.rows {
+		if len(r[0]) == 0 || !bytes.HasPrefix(sm.header, r[0]) || !bytes.Equal(bytes.Join(r, []byte{0}), sm.header) {
+			rows, at = append(rows, r), append(at, sm.at[i])
+		}
+	}
+	sm.rows, sm.at = rows, at
 }
 
 // isHeader reports whether a row holds names: none of its cells is a number or

@@ -350,25 +350,40 @@ func unitOf(v float64) unit {
 	return nanos
 }
 
+// below says what a Unix time means that is small for its unit: one of before
+// 1973, or one in a coarser unit?
+type below uint8
+
+const (
+	belowRefuse    below = iota // cannot be told
+	belowIsOld                  // the file goes back that far, or the user said the unit
+	belowIsCoarser              // the file mixes units, as archives do that changed once
+)
+
 // fromUnix converts n of unit u. A value too large for the unit is read by its
-// magnitude: archives exist that change from milliseconds to microseconds.
-func fromUnix(n int64, u unit) series.Time {
-	if u < nanos && (n >= 1e11*int64(u) || n <= -1e11*int64(u)) {
-		return series.FromUnix(n)
+// magnitude.
+func fromUnix(n int64, u unit, b below) (series.Time, bool) {
+	limit := 1e8 * int64(u)
+	switch {
+	case u < nanos && (n >= 1000*limit || n <= -1000*limit):
+		return series.FromUnix(n), true
+	case u > seconds && b != belowIsOld && n < limit && n > -limit:
+		return series.FromUnix(n), b == belowIsCoarser
 	}
 	switch u {
 	case seconds:
-		return series.Time(n * 1000)
+		return series.Time(n * 1000), true
 	case millis:
-		return series.Time(n)
+		return series.Time(n), true
 	case micros:
-		return series.Time(floorDiv(n, 1e3))
+		return series.Time(floorDiv(n, 1e3)), true
 	}
-	return series.Time(floorDiv(n, 1e6))
+	return series.Time(floorDiv(n, 1e6)), true
 }
 
-// parseUnix reads an integer or a decimal number of unit u.
-func parseUnix(b []byte, u unit) (series.Time, bool) {
+// parseUnix reads an integer or a decimal number of unit u. It does not read
+// one that is small for the unit where nothing tells what that means.
+func parseUnix(b []byte, u unit, small below) (series.Time, bool) {
 	var n int64
 	i := 0
 	if len(b) > 0 && b[0] == '-' {
@@ -382,19 +397,19 @@ func parseUnix(b []byte, u unit) (series.Time, bool) {
 		if b[0] == '-' {
 			n = -n
 		}
-		return fromUnix(n, u), true
+		return fromUnix(n, u, small)
 	}
 	f, st := parseFloat(bytes.TrimSpace(b), 0)
 	if st != number || math.Abs(f) > 9e18 {
 		return 0, false
 	}
 	if f == math.Trunc(f) {
-		return fromUnix(int64(f), u), true
+		return fromUnix(int64(f), u, small)
 	}
 	if u == seconds && math.Abs(f) < 1e11 {
 		return series.Time(math.Round(f * 1000)), true
 	}
-	return fromUnix(int64(math.Floor(f)), u), true
+	return fromUnix(int64(math.Floor(f)), u, small)
 }
 
 func floorDiv(a, b int64) int64 {

@@ -22,6 +22,7 @@ const (
 type timeSpec struct {
 	kind  timeKind
 	unit  unit
+	below below // of times that are small for unit
 	order dateOrder
 	// days is the base date of timeOfDay.
 	days int64
@@ -37,9 +38,9 @@ type timeSpec struct {
 func (s *timeSpec) parse(cell, clock []byte) (t series.Time, reason string) {
 	switch s.kind {
 	case timeUnix:
-		t, ok := parseUnix(cell, s.unit)
+		t, ok := parseUnix(cell, s.unit, s.below)
 		if !ok {
-			return 0, unreadable(cell)
+			return 0, s.unreadableUnix(cell)
 		}
 		return t, inRange(t)
 	case timeOfDay:
@@ -97,6 +98,13 @@ func unreadable(cell []byte) string {
 		return "time is empty"
 	}
 	return fmt.Sprintf("time %.60q is not understood", cell)
+}
+
+func (s *timeSpec) unreadableUnix(cell []byte) string {
+	if _, ok := parseUnix(cell, s.unit, belowIsOld); ok {
+		return fmt.Sprintf("time %.40q is either of about 1970 or not in %s as the other times are: say which with --time-format", cell, s.unit)
+	}
+	return unreadable(cell)
 }
 
 func inRange(t series.Time) string {

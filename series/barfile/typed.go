@@ -230,8 +230,10 @@ func (s *typedSource) bar(i int, b *bar) (hasTime bool, reason string) {
 		}
 		b.time, reason = s.plan.spec.instant(w)
 	case v.kind == vectorInt && s.plan.spec.kind == timeUnix:
-		b.time = fromUnix(v.int[i], s.plan.spec.unit)
-		reason = inRange(b.time)
+		t, ok := fromUnix(v.int[i], s.plan.spec.unit, s.plan.spec.below)
+		if b.time, reason = t, inRange(t); !ok {
+			reason = s.plan.spec.unreadableUnix(v.cell(i))
+		}
 	default:
 		var clock []byte
 		if c := m[fieldClock]; c >= 0 {
