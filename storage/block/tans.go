@@ -2,8 +2,6 @@ package block
 
 import (
 	"math"
-	"math/bits"
-	"unsafe"
 )
 
 // A class-tANS stream codes each value x as its class, floor(log2(x+1)), and
