@@ -57,8 +57,20 @@ type quality struct {
 
 func (a answer) quality() quality {
 	q := quality{Expected: a.scan.Expected, Present: a.scan.Present, Missing: a.scan.Missing, Gaps: len(a.scan.Gaps)}
-	if q.Expected > 0 {
-		share := 1 - float64(q.Missing)/float64(q.Expected)
+	// As in storage.Coverage: a known lack of trade is complete, and what has
+	// not ended or is not known does not count.
+	have, open := a.scan.Expected, a.scan.Expected
+	for _, g := range a.scan.Gaps {
+		switch g.State {
+		case series.StateNoTrade:
+		case series.StateForming, series.StateUnknown:
+			have, open = have-g.Len(), open-g.Len()
+		default:
+			have -= g.Len()
+		}
+	}
+	if open > 0 {
+		share := float64(have) / float64(open)
 		q.Completeness = &share
 	}
 	if a.source.resampled() {

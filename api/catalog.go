@@ -74,7 +74,7 @@ func (s *Server) selected(symbol string, interval series.Interval) ([]storage.In
 		if interval == 0 {
 			have = nil
 		}
-		return nil, noSeries(series.Key{Symbol: symbol, Interval: interval}, have)
+		return nil, noSeries(series.Key{Symbol: symbol, Interval: interval}, have, "of its own: ")
 	}
 	return out, nil
 }
@@ -100,7 +100,7 @@ func (s *Server) getSeries(c *gin.Context) {
 		}
 		list = append(list, row)
 	}
-	c.JSON(http.StatusOK, gin.H{"series": list})
+	c.PureJSON(http.StatusOK, gin.H{"series": list})
 }
 
 // getOneSeries answers /v1/series/{symbol}/{interval}; the symbol may hold
@@ -132,7 +132,7 @@ func (s *Server) getOneSeries(c *gin.Context) {
 		fail(c, err)
 		return
 	}
-	c.JSON(http.StatusOK, row)
+	c.PureJSON(http.StatusOK, row)
 }
 
 // latestRow is the last bar of a series.
@@ -203,10 +203,10 @@ func (s *Server) getLatest(c *gin.Context) {
 			fail(c, &Error{http.StatusNotFound, "no_bars", symbol + " " + interval.String() + " has no bars", ""})
 			return
 		}
-		c.JSON(http.StatusOK, list[0])
+		c.PureJSON(http.StatusOK, list[0])
 		return
 	}
-	c.JSON(http.StatusOK, gin.H{"series": list})
+	c.PureJSON(http.StatusOK, gin.H{"series": list})
 }
 
 // symbolJSON is a symbol as it is read and written. Times may be given as
@@ -254,7 +254,7 @@ func (s *Server) getSymbol(c *gin.Context) {
 		m.Sources = []string{}
 	}
 	out.Sources = &m.Sources
-	c.JSON(http.StatusOK, out)
+	c.PureJSON(http.StatusOK, out)
 }
 
 // putSymbol replaces what is known of a symbol: what the body leaves out is

@@ -76,5 +76,6 @@ func fail(c *gin.Context, err error) {
 	if e.Status == http.StatusServiceUnavailable {
 		c.Header("Retry-After", "5")
 	}
-	c.AbortWithStatusJSON(e.Status, gin.H{"error": e})
+	c.Abort()
+	c.PureJSON(e.Status, gin.H{"error": e})
 }

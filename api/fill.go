@@ -120,9 +120,9 @@ func (f filler) bar(t series.Time, prev, next *series.Bar) series.Bar {
 		b.Open, b.High, b.Low, b.Close, b.Volume = prev.Close, prev.Close, prev.Close, prev.Close, 0
 	case f.method == "linear" && prev != nil && next != nil:
 		w := float64(t-prev.Time) / float64(next.Time-prev.Time)
-		mix := func(x, y float64) float64 { return x*(1-w) + y*w }
-		b.Open, b.High = mix(prev.Open, next.Open), mix(prev.High, next.High)
-		b.Low, b.Close = mix(prev.Low, next.Low), mix(prev.Close, next.Close)
+		mix := func(x, y float64) float64 { return x + (y-x)*w }
+		b.Open, b.Close = mix(prev.Open, next.Open), mix(prev.Close, next.Close)
+		b.High, b.Low = mix(prev.High, next.High), mix(prev.Low, next.Low)
 		b.Volume = 0
 	}
 	return b

@@ -69,10 +69,10 @@ func (s *Server) getGaps(c *gin.Context) {
 		list = append(list, newGapScan(scan, state, limit))
 	}
 	if symbol != "" && interval != 0 {
-		c.JSON(http.StatusOK, list[0])
+		c.PureJSON(http.StatusOK, list[0])
 		return
 	}
-	c.JSON(http.StatusOK, gin.H{"series": list})
+	c.PureJSON(http.StatusOK, gin.H{"series": list})
 }
 
 // spanOf is the span that a scan looks at: by default from the first bar of
@@ -156,7 +156,7 @@ func (s *Server) getCoverage(c *gin.Context) {
 		span := cov.Grid.Span(r.Run)
 		list = append(list, runJSON{span.From, span.To, r.State, r.Len()})
 	}
-	c.JSON(http.StatusOK, struct {
+	c.PureJSON(http.StatusOK, struct {
 		series.Key
 		States       map[string]int64 `json:"states"`
 		Total        int64            `json:"total"`

@@ -38,7 +38,7 @@ func (s *Server) health(c *gin.Context) {
 	if worst == unhealthy {
 		status = http.StatusServiceUnavailable
 	}
-	c.JSON(status, struct {
+	c.PureJSON(status, struct {
 		Status  string           `json:"status"`
 		Checks  map[string]check `json:"checks"`
 		Version string           `json:"version"`

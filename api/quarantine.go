@@ -48,7 +48,7 @@ func (s *Server) getQuarantine(c *gin.Context) {
 		}
 		list = append(list, s.entryJSON(e))
 	}
-	c.JSON(http.StatusOK, gin.H{"quarantine": list, "more": more})
+	c.PureJSON(http.StatusOK, gin.H{"quarantine": list, "more": more})
 }
 
 func (s *Server) entryJSON(e storage.Entry) entryJSON {
@@ -58,6 +58,7 @@ func (s *Server) entryJSON(e storage.Entry) entryJSON {
 	}
 	if e.Bar != nil {
 		b := s.barJSON(*e.Bar)
+		b.Source = e.Source
 		out.Bar = &b
 	}
 	return out

@@ -85,8 +85,14 @@ func (s *Server) source(key series.Key, from series.Interval) (source, error) {
 			info, found = other, true
 		}
 	}
-	if !found {
-		return source{}, noSeries(key, have)
+	switch {
+	case !found && from != 0 && len(have) > 0:
+		return source{}, badField("resample_from", "bars of %s are not stored or do not make up bars of %s: stored of %s are %s",
+			from, key.Interval, key.Symbol, strings.Join(have, ", "))
+	case !found && len(have) > 0:
+		return source{}, noSeries(key, have, "and none that make them up: ")
+	case !found:
+		return source{}, noSeries(key, nil, "")
 	}
 	src := source{info: info, grid: series.Grid{Interval: key.Interval}}
 	if key.Interval.Intraday() { // as the store does it
@@ -103,14 +109,14 @@ func (s *Server) source(key series.Key, from series.Interval) (source, error) {
 	return src, nil
 }
 
-func noSeries(key series.Key, have []string) error {
+func noSeries(key series.Key, have []string, more string) error {
 	e := &Error{Status: 404, Code: "no_such_series", Field: "symbol"}
 	if len(have) == 0 {
 		e.Message = fmt.Sprintf("nothing is stored of %s: GET /v1/series lists what is", key.Symbol)
 		return e
 	}
 	e.Field = "interval"
-	e.Message = fmt.Sprintf("%s has no bars of %s and none that make them up: stored are %s", key.Symbol, key.Interval, strings.Join(have, ", "))
+	e.Message = fmt.Sprintf("%s has no bars of %s %sstored are %s", key.Symbol, key.Interval, more, strings.Join(have, ", "))
 	return e
 }
 

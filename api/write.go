@@ -28,7 +28,7 @@ type writeResult struct {
 }
 
 type rejectedRow struct {
-	Row    int64        `json:"row"` // in the body, from 1
+	Row    int64        `json:"row,omitempty"` // of the body, from 1; 0 where only the time is known
 	Time   *series.Time `json:"time"`
 	Reason string       `json:"reason"`
 }
@@ -78,7 +78,7 @@ func (s *Server) postBars(c *gin.Context) {
 	for {
 		rejected, err := rd.Next(&cols, writeChunk)
 		if errors.Is(err, io.EOF) {
-			c.JSON(http.StatusOK, res)
+			c.PureJSON(http.StatusOK, res)
 			return
 		}
 		if err != nil {
@@ -132,7 +132,6 @@ func unreadable(err error, read int64) error {
 
 // writeChunk writes bars and sets aside what was refused on the way.
 func (s *Server) writeChunk(ctx context.Context, key series.Key, cols *series.Columns, rejected []barfile.Rejected, o storage.WriteOptions, res *writeResult) error {
-	before := res.Read
 	aside := make([]storage.Entry, 0, len(rejected))
 	for _, r := range rejected {
 		e := storage.Entry{Key: key, Time: r.Time, HasTime: r.HasTime, Reason: r.Reason, Source: o.Source, Raw: r.Raw}
@@ -150,7 +149,7 @@ func (s *Server) writeChunk(ctx context.Context, key series.Key, cols *series.Co
 	for _, r := range w.Refused {
 		b := cols.Bar(r.Row)
 		e := storage.Entry{Key: key, Time: r.Time, HasTime: true, Reason: r.Reason, Source: o.Source, Bar: &b}
-		res.reject(before+int64(r.Row)+1, e)
+		res.reject(0, e)
 		aside = append(aside, e)
 	}
 	if len(aside) == 0 {
@@ -164,11 +163,11 @@ func (r *writeResult) reject(row int64, e storage.Entry) {
 		r.More++
 		return
 	}
-	row1 := rejectedRow{Row: row, Reason: e.Reason}
+	out := rejectedRow{Row: row, Reason: e.Reason}
 	if e.HasTime {
-		row1.Time = &e.Time
+		out.Time = &e.Time
 	}
-	r.Rejected = append(r.Rejected, row1)
+	r.Rejected = append(r.Rejected, out)
 }
 
 // deleteBars deletes the bars of a span. The whole series goes only on demand.
@@ -191,5 +190,5 @@ func (s *Server) deleteBars(c *gin.Context) {
 		fail(c, err)
 		return
 	}
-	c.JSON(http.StatusOK, gin.H{"deleted": n})
+	c.PureJSON(http.StatusOK, gin.H{"deleted": n})
 }

@@ -48,12 +48,14 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	a.store = s
 
 	end := series.TimeOf(time.Now())
-	res, err := s.Write(ctx, demoKey, simulate(end, rand.New(rand.NewPCG(7, 7))), storage.WriteOptions{Source: "simulation"})
+	in := &storeSink{s, demoKey, storage.WriteOptions{Source: "simulation"}}
+	res, err := in.write(ctx, simulate(end, rand.New(rand.NewPCG(7, 7))), nil)
 	if err != nil {
 		return err
 	}
-	a.printf("A flaky exchange sent %d one-minute bars of %s: %d stored, %d refused.\n", res.Read, demoKey.Symbol, res.Written, len(res.Refused))
-	for _, r := range res.Refused {
+	a.printf("A flaky exchange sent %d one-minute bars of %s: %d stored, %d refused and kept in quarantine.\n",
+		res.read, demoKey.Symbol, res.written, len(res.rejects))
+	for _, r := range res.rejects {
 		a.printf("  refused %v: %s\n", r.Time, r.Reason)
 	}
 	a.printf("\nWhat is missing:\n")
