@@ -240,3 +240,18 @@ func TestShape(t *testing.T) {
 		}
 	}
 }
+
+// TestSumOverflow checks that sums past the largest float64 do no harm.
+func TestSumOverflow(t *testing.T) {
+	c := newColumns(4)
+	for i := range c.Slot {
+		c.Slot[i] = uint16(i)
+	}
+	copy(c.Volume, []float64{math.MaxFloat64, math.MaxFloat64, -math.MaxFloat64, -math.MaxFloat64})
+	c.QuoteVolume = []float64{math.MaxFloat64, math.MaxFloat64, math.Inf(-1), 0.1}
+	data := check(t, c)
+	h, err := block.ReadHeader(key, data, true)
+	if err != nil || !math.IsInf(h.Stats.QuoteVolume, 1) {
+		t.Errorf("sum %v, %v", h.Stats.QuoteVolume, err)
+	}
+}

@@ -1,6 +1,9 @@
 package block
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // The candle transform replaces the four prices of a bar by differences that
 // are small because of what a bar is:
@@ -23,32 +26,33 @@ const (
 )
 
 // candle computes the residuals of the prices in place of the integers in o,
-// c, h and l (all of one length), and reports whether the block is wild.
-func candle(o, c, h, l []uint64, base int64) (wild bool) {
+// c, h and l (all of one length). It returns the lowest of l and the highest
+// of h, and whether the block is wild.
+func candle(o, c, h, l []uint64, base int64) (low, high int64, wild bool) {
 	c, h, l = c[:len(o)], h[:len(o)], l[:len(o)]
 	prev := base
-	var sign int64
+	low, high = math.MaxInt64, math.MinInt64
 	for i := range o {
 		oi, ci := int64(o[i]), int64(c[i])
-		hr := int64(h[i]) - max(oi, ci)
-		lr := min(oi, ci) - int64(l[i])
+		hi, li := int64(h[i]), int64(l[i])
+		top, bottom := max(oi, ci), min(oi, ci)
 		// Judged by comparison, not by the sign of the difference, which
 		// wraps around for bit patterns far apart.
-		if int64(h[i]) < max(oi, ci) || int64(l[i]) > min(oi, ci) {
-			sign = -1
+		if hi < top || li > bottom {
+			wild = true
 		}
+		low, high = min(low, li), max(high, hi)
 		o[i] = zigzag(oi - prev)
 		c[i] = zigzag(ci - oi)
-		h[i], l[i] = uint64(hr), uint64(lr)
+		h[i], l[i] = uint64(hi-top), uint64(bottom-li)
 		prev = ci
 	}
-	if sign == 0 {
-		return false
+	if wild {
+		for i := range h {
+			h[i], l[i] = zigzag(int64(h[i])), zigzag(int64(l[i]))
+		}
 	}
-	for i := range h {
-		h[i], l[i] = zigzag(int64(h[i])), zigzag(int64(l[i]))
-	}
-	return true
+	return low, high, wild
 }
 
 // gcd returns the greatest common divisor of g and every size(x), where size

@@ -96,15 +96,8 @@ func decimals(out []uint64, x []float64, exp uint8) bool {
 // everything of l that depends on them.
 func (e *Encoder) finishPrices(l *layout, base int64) {
 	o, c, h, lo := e.prices[0], e.prices[1], e.prices[2], e.prices[3]
-	low, high := int64(math.MaxInt64), int64(math.MinInt64)
-	for i := range h {
-		high = max(high, int64(h[i]))
-	}
-	for i := range lo {
-		low = min(low, int64(lo[i]))
-	}
 	last := int64(c[len(c)-1])
-	wild := candle(o, c, h, lo, base)
+	low, high, wild := candle(o, c, h, lo, base)
 	l.base = base
 	l.flags &^= flagWild
 	if wild {

@@ -218,7 +218,12 @@ func (l *layout) appendAmount(dst []byte, a *amount) []byte {
 		dst = binary.AppendUvarint(dst, a.sum.Lo)
 	}
 	if !a.m.onGrid() || l.flags&flagExceptions != 0 {
-		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(a.sum.Rest))
+		rest := math.Float64bits(a.sum.Rest)
+		if a.sum.Rest != a.sum.Rest {
+			// The NaN that inf-inf makes differs between architectures.
+			rest = canonicalNaN
+		}
+		dst = binary.LittleEndian.AppendUint64(dst, rest)
 	}
 	return dst
 }

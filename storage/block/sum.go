@@ -15,12 +15,16 @@ import (
 // combine with Add in any order, and the integer part stays exact: float64
 // addition happens in Rest only and once at the end, in Float64.
 //
+// A value counts as the decimal it was made from: a float32 that was widened,
+// or a float64 that is a step or two off, as the decimal next to it, without
+// the noise.
+//
 // The zero value is the empty sum.
 type Sum struct {
 	Hi  int64
 	Lo  uint64
 	Exp uint8
-	// Rest is finite.
+	// Rest is a sum of finite values; it may have overflowed.
 	Rest float64
 }
 
