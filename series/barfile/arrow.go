@@ -22,6 +22,9 @@ func openArrow(e *entry, p *peeler, o Options, stream bool) (source, *plan, Dete
 	if err != nil {
 		return nil, nil, d, err
 	}
+	if err := checkArrow(at, size, o.maxMemory(), stream); err != nil {
+		return nil, nil, d, err
+	}
 	t := &arrowTable{at: at, size: size, stream: stream, memory: &boundedMemory{limit: o.maxMemory()}}
 	if err := t.use(nil); err != nil {
 		return nil, nil, d, err
@@ -143,6 +146,9 @@ func (t *arrowTable) nextBatch() error {
 			return fmt.Errorf("arrow: record batch %d: %w", t.batch, err)
 		}
 		t.batch++
+	}
+	if n := t.record.NumRows(); n > t.memory.limit/8 {
+		return fmt.Errorf("arrow: a record batch claims %d rows", n)
 	}
 	if int(t.record.NumCols()) != len(t.names) {
 		return fmt.Errorf("arrow: a record batch has %d columns instead of %d", t.record.NumCols(), len(t.names))

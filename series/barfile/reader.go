@@ -123,6 +123,7 @@ func (r *Reader) start(e *entry) error {
 	for _, q := range r.queue {
 		r.entryTotal += q.size
 	}
+	r.mark = len(r.peel.closes) // what is open now serves all entries
 	return r.advance()
 }
 

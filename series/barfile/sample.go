@@ -176,7 +176,7 @@ const (
 // classOf looks at up to 400 cells of a column, of which nine in ten must
 // agree.
 func (sm *sample) classOf(column int) class {
-	var counts [classClock + 1]int
+	var counts, digits [classClock + 1]int
 	n := 0
 	for i := range sm.rows {
 		if len(sm.rows) > 400 && i >= 200 && i < len(sm.rows)-200 {
@@ -186,7 +186,18 @@ func (sm *sample) classOf(column int) class {
 			continue
 		}
 		n++
-		counts[classify(sm.rows[i][column])]++
+		k := classify(sm.rows[i][column])
+		counts[k]++
+		if len(bytes.Trim(sm.rows[i][column], "0123456789")) == 0 && (k == classDate || k == classDateTime) {
+			digits[k]++
+		}
+	}
+	if counts[classUnix] > 0 {
+		// Unix milliseconds of the seventies that read as yyyyMMddHHmm by chance
+		for k, d := range digits {
+			counts[k] -= d
+			counts[classUnix] += d
+		}
 	}
 	counts[classNumber] += counts[classSmall] * min(counts[classNumber], 1)
 	for _, c := range []class{classUnix, classSmall, classNumber, classClock} {
