@@ -20,7 +20,7 @@ import (
 
 // The test binary is the program when it is told so: the kill tests end it
 // with SIGKILL, which no test in one process can survive.
-const runEnv = "BARKEEP_TEST_RUN"
+const runEnv = "RUN_AS_BARKEEP"
 
 func init() {
 	if os.Getenv(runEnv) == "1" {
@@ -101,7 +101,7 @@ func writeBars(t *testing.T, file string, rows int) {
 	w := bufio.NewWriter(f)
 	fmt.Fprintln(w, "time,open,high,low,close,volume")
 	for i := range rows {
-		p := price(i)
+		p := closeOf(i)
 		fmt.Fprintf(w, "%d,%.2f,%.2f,%.2f,%.2f,%d\n", firstBar+int64(i)*60000, p, p+1, p-1, p, i%7)
 	}
 	if err := w.Flush(); err != nil {
@@ -114,7 +114,7 @@ func writeBars(t *testing.T, file string, rows int) {
 
 const firstBar = int64(1600000020000)
 
-func price(i int) float64 { return float64(10000+i%5000) / 100 }
+func closeOf(i int) float64 { return float64(10000+i%5000) / 100 }
 
 // verifyBars opens the store that a kill left, verifies it and compares every
 // bar with what was written. It returns their number.
@@ -142,7 +142,7 @@ func verifyBars(t *testing.T, data string) int64 {
 		}
 		for i, at := range c.Time {
 			n := int((int64(at) - firstBar) / 60000)
-			if c.Close[i] != price(n) || c.Volume[i] != float64(n%7) {
+			if c.Close[i] != closeOf(n) || c.Volume[i] != float64(n%7) {
 				t.Fatalf("bar %d is %+v", n, c.Bar(i))
 			}
 		}
@@ -211,7 +211,7 @@ func appendUntilKilled(t *testing.T, r *rand.Rand, data string, next int) int {
 
 // post appends one bar and reports whether that was acknowledged.
 func post(client *http.Client, url, token string, n int) bool {
-	p := price(n)
+	p := closeOf(n)
 	body, err := json.Marshal(map[string]any{"bars": []map[string]any{{
 		"time": firstBar + int64(n)*60000, "open": p, "high": p + 1, "low": p - 1, "close": p, "volume": n % 7,
 	}}})
