@@ -125,16 +125,19 @@ func (w *bitAppender) flush() []byte {
 	return w.b
 }
 
-// load64 returns the 8 bytes at b[i:], reading zeros past the end.
+// load64 returns the 8 bytes at b[i:], i >= 0, reading zeros past the end.
 func load64(b []byte, i int) uint64 {
-	if i >= 0 && i <= len(b)-8 {
+	if i <= len(b)-8 {
 		return binary.LittleEndian.Uint64(b[i:])
 	}
+	return loadTail(b, i)
+}
+
+// loadTail is load64 near the end, apart so that load64 can be inlined.
+func loadTail(b []byte, i int) uint64 {
 	var v uint64
-	for k := 0; k < 8; k++ {
-		if j := i + k; j >= 0 && j < len(b) {
-			v |= uint64(b[j]) << (8 * k)
-		}
+	for k := 0; k < 8 && i+k < len(b); k++ {
+		v |= uint64(b[i+k]) << (8 * k)
 	}
 	return v
 }

@@ -44,14 +44,14 @@ func (b *Bucket) Append(next *Bucket) {
 
 // higher returns the larger of two prices that is not a NaN, +0 above -0.
 func higher(a, b float64) float64 {
-	if a != a || b == b && ordered(math.Float64bits(b)) > ordered(math.Float64bits(a)) {
+	if math.IsNaN(a) || !math.IsNaN(b) && ordered(math.Float64bits(b)) > ordered(math.Float64bits(a)) {
 		return b
 	}
 	return a
 }
 
 func lower(a, b float64) float64 {
-	if a != a || b == b && ordered(math.Float64bits(b)) < ordered(math.Float64bits(a)) {
+	if math.IsNaN(a) || !math.IsNaN(b) && ordered(math.Float64bits(b)) < ordered(math.Float64bits(a)) {
 		return b
 	}
 	return a

@@ -137,6 +137,20 @@ func (l *layout) quotients(o, c, h, lo []uint64, q quotient) {
 	c, h, lo = c[:len(o)], h[:len(o)], lo[:len(o)]
 	t := int64(l.tick)
 	prev := l.base
+	if t == 1 {
+		// The same without multiplications, which are a tenth of the work:
+		// the tick of most series is a power of ten.
+		for i := range o {
+			oi := prev + unzigzag(o[i])
+			ci := oi + unzigzag(c[i])
+			hi := max(oi, ci) + int64(h[i])
+			li := min(oi, ci) - int64(lo[i])
+			o[i], c[i] = q.bits(oi), q.bits(ci)
+			h[i], lo[i] = q.bits(hi), q.bits(li)
+			prev = ci
+		}
+		return
+	}
 	for i := range o {
 		oi := prev + unzigzag(o[i])*t
 		ci := oi + unzigzag(c[i])*t

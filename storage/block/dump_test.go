@@ -180,9 +180,8 @@ func (w *dumper) block() {
 	}
 	w.field(2, "flags: %s", text)
 	n := int(w.uint(2, "rows - 1: %d")) + 1
-	first := w.uint(2, "first slot %d")
-	last := w.uint(2, "last slot %d")
-	_, _ = first, last
+	w.uint(2, "first slot %d")
+	w.uint(2, "last slot %d")
 
 	streams := []string{"open", "close", "volume", "high", "low"}
 	if price := w.mapping("price"); price.hasULP() {

@@ -219,7 +219,7 @@ func (l *layout) appendAmount(dst []byte, a *amount) []byte {
 	}
 	if !a.m.onGrid() || l.flags&flagExceptions != 0 {
 		rest := math.Float64bits(a.sum.Rest)
-		if a.sum.Rest != a.sum.Rest {
+		if math.IsNaN(a.sum.Rest) {
 			// The NaN that inf-inf makes differs between architectures.
 			rest = canonicalNaN
 		}
@@ -342,7 +342,7 @@ func (e *Encoder) summarize(l *layout, c *Columns) {
 func highest(x []float64) uint64 {
 	best, found := int64(math.MinInt64), false
 	for _, v := range x {
-		if v == v {
+		if !math.IsNaN(v) {
 			best, found = max(best, ordered(math.Float64bits(v))), true
 		}
 	}
@@ -356,7 +356,7 @@ func highest(x []float64) uint64 {
 func lowest(x []float64) uint64 {
 	best, found := int64(math.MaxInt64), false
 	for _, v := range x {
-		if v == v {
+		if !math.IsNaN(v) {
 			best, found = min(best, ordered(math.Float64bits(v))), true
 		}
 	}

@@ -1,8 +1,6 @@
 package block
 
-import (
-	"math"
-)
+import "math"
 
 // A class-tANS stream codes each value x as its class, floor(log2(x+1)), and
 // the class's extra bits, x+1-2^class. Only the class is entropy coded: the
