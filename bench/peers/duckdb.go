@@ -23,6 +23,7 @@ import (
 type duckEngine struct {
 	db    duck.Database
 	conns [workers]*duckConn
+	times []int64 // of Gaps
 }
 
 // duckConn is a connection and its prepared statements, by their text.
@@ -213,16 +214,18 @@ func pick[T any](col []T, order []int) []T {
 // takes.
 func (e *duckEngine) Gaps(ids []int) ([][]series.Run, error) {
 	gaps := make([][]series.Run, len(ids))
-	var times []int64
 	for i, id := range ids {
-		times = times[:0]
+		times := e.times[:0]
 		err := e.conns[0].query("SELECT ts FROM bars WHERE id = ?", []int64{int64(id)}, func(chunk duck.DataChunk) {
 			times = append(times, duckColumn[int64](chunk, 0, int(duck.DataChunkGetSize(chunk)))...)
 		})
 		if err != nil {
 			return nil, err
 		}
-		slices.Sort(times) // near to free when sorted
+		e.times = times
+		if !slices.IsSorted(times) {
+			slices.Sort(times)
+		}
 		var g gapFinder
 		g.add(times)
 		gaps[i] = g.gaps

@@ -20,6 +20,7 @@ type sqliteEngine struct {
 	path  string
 	write *sqliteConn
 	read  [workers]*sqliteConn
+	scan  [workers]series.Columns // of Read
 }
 
 // sqliteConn is a connection and its prepared statements, by their text.
@@ -172,12 +173,12 @@ func (e *sqliteEngine) Read(id int, span series.Span, dst *series.Columns) error
 		return e.readInto(0, id, span, dst)
 	}
 	parts := split(span, workers)
-	var read [workers]series.Columns
 	err := parallel(len(parts), func(w, i int) error {
-		return e.readInto(w, id, parts[i], &read[i])
+		e.scan[i].Reset()
+		return e.readInto(w, id, parts[i], &e.scan[i])
 	})
-	for i := range read {
-		appendColumns(dst, &read[i])
+	for i := range e.scan {
+		appendColumns(dst, &e.scan[i])
 	}
 	return err
 }
