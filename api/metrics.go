@@ -16,19 +16,19 @@ import (
 // metrics are those of one server, in a registry of its own. No metric has a
 // label per symbol: a store may hold tens of thousands.
 type metrics struct {
+	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
 	handler  http.Handler
 }
 
 func newMetrics(s catalog) *metrics {
-	m := &metrics{requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m := &metrics{registry: prometheus.NewRegistry(), requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "barkeep_http_request_duration_seconds",
 		Help:    "Time to answer, by route, method and status.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60},
 	}, []string{"route", "method", "status"})}
-	r := prometheus.NewRegistry()
-	r.MustRegister(m.requests, storeCollector{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{EnableOpenMetrics: true})
+	m.registry.MustRegister(m.requests, storeCollector{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	return m
 }
 

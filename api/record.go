@@ -92,13 +92,20 @@ func (s *Server) headers(c *gin.Context) {
 // move along with the bytes.
 const stall = 30 * time.Second
 
-// patientBody is a request body whose deadline moves with what arrives.
+// patientBody is a request body whose deadline moves with what arrives. After
+// the end net/http waits on the connection for the client to leave; a deadline
+// set then would look as if it had.
 type patientBody struct {
 	io.ReadCloser
-	rc *http.ResponseController
+	rc    *http.ResponseController
+	ended bool
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
-	_ = b.rc.SetReadDeadline(time.Now().Add(stall)) // not every writer has one
-	return b.ReadCloser.Read(p)
+	if !b.ended {
+		_ = b.rc.SetReadDeadline(time.Now().Add(stall)) // not every writer has one
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.ended = b.ended || err != nil
+	return n, err
 }

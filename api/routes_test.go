@@ -1,0 +1,70 @@
+package api
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+func memoryServer(t *testing.T) *Server {
+	t.Helper()
+	s, err := storage.Open("db", storage.Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // in memory: nothing to lose
+	return New(Options{Store: s})
+}
+
+// TestRoutesAreDocumented: docs/http.md lists every route, and every GET has
+// its HEAD.
+func TestRoutesAreDocumented(t *testing.T) {
+	docs, err := os.ReadFile("../docs/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	for _, r := range memoryServer(t).engine.Routes() {
+		have[r.Method+" "+r.Path] = true
+		path := strings.Replace(r.Path, "*name", "{symbol}", 1)
+		if !strings.Contains(string(docs), path) {
+			t.Errorf("docs/http.md lacks %s %s", r.Method, path)
+		}
+	}
+	for r := range have {
+		if path, ok := strings.CutPrefix(r, "GET "); ok && !have["HEAD "+path] {
+			t.Errorf("%s has no HEAD", r)
+		}
+	}
+}
+
+// TestMetrics: the metrics are named as Prometheus wants them.
+func TestMetrics(t *testing.T) {
+	families, err := memoryServer(t).metrics.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "barkeep_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			for _, l := range m.Label {
+				if l.GetName() == "symbol" {
+					t.Errorf("%s has a label per symbol", f.GetName())
+				}
+			}
+		}
+	}
+}
