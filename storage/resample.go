@@ -61,6 +61,12 @@ func (v *view) resample(ctx context.Context, coarse series.Interval, span series
 	if err != nil {
 		return nil, err
 	}
+	if cal.AlwaysOpen() {
+		parts, done, err := v.aggregate(ctx, blocks, v.run(span), grid, r.Now, dst)
+		if done || err != nil {
+			return parts, err
+		}
+	}
 	var src series.Columns
 	for i := 0; i < len(blocks); i += chunkBlocks {
 		if err := v.read(ctx, blocks[i:min(i+chunkBlocks, len(blocks))], ReadOptions{}, &src); err != nil {

@@ -241,14 +241,16 @@ func (d *Decoder) aggregateProv(fillBit uint32) {
 	for i := range d.segments {
 		s := &d.segments[i]
 		if l.palette == 1 {
-			s.out.Prov = l.provOr
+			s.out.Prov, s.out.ProvAnd = l.provOr, l.provOr
 			if l.provOr&fillBit != 0 {
 				s.out.Filled = s.out.Bars
 			}
 			continue
 		}
+		s.out.ProvAnd = ^uint32(0)
 		for _, v := range d.prov[s.row:s.end] {
 			s.out.Prov |= v
+			s.out.ProvAnd &= v
 			if v&fillBit != 0 {
 				s.out.Filled++
 			}

@@ -15,7 +15,7 @@ type naiveBucket struct {
 	open, high, low, close float64
 	sums, sizes            [3]float64
 	bars, filled           int
-	prov                   uint32
+	prov, provAnd          uint32
 	real                   bool
 }
 
@@ -30,7 +30,7 @@ func naive(c *block.Columns, a block.Aggregation, out []naiveBucket) []naiveBuck
 		}
 		index := int64(math.Floor(float64(a.Origin+int64(slot)) / float64(a.Width)))
 		if len(out) == 0 || out[len(out)-1].index != index {
-			out = append(out, naiveBucket{index: index})
+			out = append(out, naiveBucket{index: index, provAnd: ^uint32(0)})
 		}
 		b := &out[len(out)-1]
 		prov := uint32(0)
@@ -39,6 +39,7 @@ func naive(c *block.Columns, a block.Aggregation, out []naiveBucket) []naiveBuck
 		}
 		b.bars++
 		b.prov |= prov
+		b.provAnd &= prov
 		filled := prov&a.FillBit != 0
 		if filled {
 			b.filled++
@@ -76,7 +77,7 @@ func compareBuckets(t *testing.T, got []block.Bucket, want []naiveBucket) {
 	}
 	for i, g := range got {
 		w := want[i]
-		if g.Index != w.index || g.Bars != w.bars || g.Filled != w.filled || g.Prov != w.prov {
+		if g.Index != w.index || g.Bars != w.bars || g.Filled != w.filled || g.Prov != w.prov || g.ProvAnd != w.provAnd {
 			t.Fatalf("bucket %d: %+v, want %+v", i, g, w)
 		}
 		if !sameOrNaN(g.Open, w.open) || !sameOrNaN(g.High, w.high) || !sameOrNaN(g.Low, w.low) || !sameOrNaN(g.Close, w.close) {

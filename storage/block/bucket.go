@@ -19,8 +19,9 @@ type Bucket struct {
 	// Bars is the number of bars, at least 1, and Filled how many of them
 	// have the fill bit.
 	Bars, Filled int
-	// Prov combines the provenance of all bars with a bitwise or.
-	Prov uint32
+	// Prov combines the provenance of all bars with a bitwise or, ProvAnd
+	// with a bitwise and: bits that differ between the two vary.
+	Prov, ProvAnd uint32
 }
 
 // Append adds the bars of next, which come after those of b.
@@ -40,6 +41,7 @@ func (b *Bucket) Append(next *Bucket) {
 	b.Bars += next.Bars
 	b.Filled += next.Filled
 	b.Prov |= next.Prov
+	b.ProvAnd &= next.ProvAnd
 }
 
 // higher returns the larger of two prices that is not a NaN, +0 above -0.
