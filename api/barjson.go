@@ -142,10 +142,13 @@ func (e *jsonEncoder) bar(b series.Bar, part *series.Part) {
 		v        float64
 		optional bool
 	}{
-		{storage.ColOpen, `,"open":`, b.Open, false}, {storage.ColHigh, `,"high":`, b.High, false},
-		{storage.ColLow, `,"low":`, b.Low, false}, {storage.ColClose, `,"close":`, b.Close, false},
+		{storage.ColOpen, `,"open":`, b.Open, false},
+		{storage.ColHigh, `,"high":`, b.High, false},
+		{storage.ColLow, `,"low":`, b.Low, false},
+		{storage.ColClose, `,"close":`, b.Close, false},
 		{storage.ColVolume, `,"volume":`, b.Volume, false},
-		{storage.ColQuoteVolume, `,"quote_volume":`, b.QuoteVolume, true}, {storage.ColTrades, `,"trades":`, b.Trades, true},
+		{storage.ColQuoteVolume, `,"quote_volume":`, b.QuoteVolume, true},
+		{storage.ColTrades, `,"trades":`, b.Trades, true},
 	} {
 		if e.asks(f.bit) && (!f.optional || !math.IsNaN(f.v)) {
 			e.buf = appendFloat(append(e.buf, f.name...), f.v)

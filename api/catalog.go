@@ -273,8 +273,7 @@ func (s *Server) putSymbol(c *gin.Context) {
 		err = fmt.Errorf("more follows after the object")
 	}
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if !errors.As(err, &tooLarge) {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); !tooLarge {
 			if errors.Is(err, io.EOF) {
 				err = fmt.Errorf("it is empty")
 			}

@@ -47,12 +47,10 @@ const statusClientClosed = 499
 
 // asError finds what to tell a client about err.
 func asError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &Error{
 			http.StatusRequestEntityTooLarge, "body_too_large",
 			fmt.Sprintf("the body is larger than %d bytes: send it in several requests, or raise server.max_body", tooLarge.Limit), "",

@@ -59,7 +59,7 @@ func readAll(t testing.TB, body []byte, interval series.Interval) *series.Column
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rd.Close() //nolint:errcheck // it was only read
+	defer rd.Close() // it was only read
 	var all, c series.Columns
 	for {
 		rejected, err := rd.Next(&c, 0)

@@ -47,7 +47,8 @@ func (s *Server) record(c *gin.Context) {
 	start := time.Now()
 	defer func() {
 		p := recover()
-		aborted := p != nil && p == http.ErrAbortHandler
+		cause, _ := p.(error)
+		aborted := errors.Is(cause, http.ErrAbortHandler)
 		if p != nil && !aborted {
 			s.log.Error("request panicked", "panic", p, "id", c.Writer.Header().Get(requestIDHeader), "stack", string(debug.Stack()))
 			if aborted = c.Writer.Written(); !aborted {

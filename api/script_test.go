@@ -42,7 +42,7 @@ func load(t testing.TB, s *storage.Store, key series.Key, source, csv string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rd.Close() //nolint:errcheck // it was only read
+	defer rd.Close() // it was only read
 	var cols series.Columns
 	if _, err := rd.Next(&cols, 0); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	defer s.Close() //nolint:errcheck // it is in memory
+	defer s.Close() // it is in memory
 	key := series.Key{Symbol: "BTCUSDT", Interval: series.Interval1m}
 	var c series.Columns
 	start := series.TimeOf(time.Date(2024, 1, 1, 9, 0, 0, 0, time.UTC))

@@ -72,7 +72,7 @@ func (s *Server) postBars(c *gin.Context) {
 		fail(c, unreadable(err, 0))
 		return
 	}
-	defer rd.Close() //nolint:errcheck // it was only read
+	defer rd.Close() // it was only read
 	res := writeResult{Rejected: []rejectedRow{}}
 	var cols series.Columns
 	for {
@@ -119,8 +119,7 @@ func bodyFormat(contentType string) (barfile.Format, error) {
 
 // unreadable is the error for a body in which no bars can be found any more.
 func unreadable(err error, read int64) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) || errors.Is(err, context.Canceled) {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge || errors.Is(err, context.Canceled) {
 		return err
 	}
 	e := &Error{http.StatusBadRequest, "unreadable_body", err.Error(), ""}

@@ -101,7 +101,7 @@ func (c *client) do(ctx context.Context, method, path string, q url.Values, cont
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close() // it was only read
 	var e struct {
 		Error struct{ Code, Message string } `json:"error"`
 	}
@@ -139,7 +139,7 @@ func show[T any](ctx context.Context, a *app, path string, q url.Values, rows fu
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // it was only read
+	defer body.Close() // it was only read
 	var v T
 	var in io.Reader = body
 	if a.cfg.Output == "json" {
@@ -185,9 +185,10 @@ func (t *inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 		var err error
 		defer func() {
 			if p := recover(); p != nil {
-				err = io.ErrUnexpectedEOF // the handler cut its answer
-				if p != http.ErrAbortHandler {
+				if err, _ = p.(error); err == nil {
 					err = fmt.Errorf("%v", p)
+				} else if errors.Is(err, http.ErrAbortHandler) {
+					err = io.ErrUnexpectedEOF // the handler cut its answer
 				}
 			}
 			w.WriteHeader(http.StatusOK)

@@ -79,7 +79,7 @@ func (a *app) export(ctx context.Context, f barfile.Format, q url.Values, path s
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // it is gone after the rename
+	defer os.Remove(tmp.Name()) // it is gone after the rename
 	var out io.Writer = tmp
 	var zip *gzip.Writer
 	if strings.HasSuffix(path, ".gz") {

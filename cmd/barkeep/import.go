@@ -147,7 +147,7 @@ func (a *app) importFile(ctx context.Context, s sink, name string, o barfile.Opt
 	if err != nil {
 		return out, err
 	}
-	defer rd.Close() //nolint:errcheck // it was only read
+	defer rd.Close() // it was only read
 	out.Detection = rd.Detection()
 	if a.cfg.Output == "table" {
 		a.printf("%s: %s\n", name, strings.ReplaceAll(out.Detection.String(), "\n", "\n  "))

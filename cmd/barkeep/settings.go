@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -122,10 +123,8 @@ func notEmpty(v string) error {
 }
 
 func oneOf(v string, names ...string) error {
-	for _, n := range names {
-		if v == n {
-			return nil
-		}
+	if slices.Contains(names, v) {
+		return nil
 	}
 	return fmt.Errorf("%q is not one of %s", v, strings.Join(names, ", "))
 }
