@@ -189,6 +189,13 @@ func addMark(ms []mark, slot uint16, st series.State) []mark {
 // mergePresence is the presence and the marks of s after rows, which ascend,
 // were laid over its block.
 func mergePresence(s *summary, rs []row) ([]span16, []mark) {
+	plain := len(s.marks) == 0
+	for i := range rs {
+		plain = plain && stateOf(rs[i].bar.Prov) == series.StateObserved
+	}
+	if plain {
+		return addSlots(s.present, rs), nil
+	}
 	var state [blockSlots]int8 // 0 absent, else 1 + state
 	for _, p := range s.present {
 		for i := p.from; i < p.to; i++ {
@@ -203,20 +210,37 @@ func mergePresence(s *summary, rs []row) ([]span16, []mark) {
 	for i := range rs {
 		state[rs[i].slot] = 1 + int8(stateOf(rs[i].bar.Prov))
 	}
-	present := make([]span16, 0, len(s.present)+1)
 	var marks []mark
-	for i := 0; i < blockSlots; i++ {
-		if state[i] == 0 {
-			continue
+	for i, x := range state {
+		if x > 0 {
+			marks = addMark(marks, uint16(i), series.State(x-1))
 		}
-		if n := len(present); n > 0 && int(present[n-1].to) == i {
-			present[n-1].to++
-		} else {
-			present = append(present, span16{uint16(i), uint16(i + 1)})
-		}
-		marks = addMark(marks, uint16(i), series.State(state[i]-1))
 	}
-	return present, marks
+	return addSlots(s.present, rs), marks
+}
+
+// addSlots is the set present with the slots of rs, which ascend.
+func addSlots(present []span16, rs []row) []span16 {
+	out := make([]span16, 0, len(present)+len(rs))
+	add := func(x span16) {
+		if n := len(out) - 1; n >= 0 && x.from <= out[n].to {
+			out[n].to = max(out[n].to, x.to)
+			return
+		}
+		out = append(out, x)
+	}
+	for i := range rs {
+		slot := rs[i].slot
+		for len(present) > 0 && present[0].from <= slot {
+			add(present[0])
+			present = present[1:]
+		}
+		add(span16{slot, slot + 1})
+	}
+	for _, p := range present {
+		add(p)
+	}
+	return out
 }
 
 // loadBlock reads the wanted columns of a block with its rows laid over it.
