@@ -228,7 +228,7 @@ func TestDamaged(t *testing.T) {
 	}
 	// every byte of a file changed in turn
 	for _, whole := range [][]byte{parquet, arrow} {
-		for i := 0; i < len(whole); i += 1 + i%7*3 {
+		for i := 0; i < len(whole); i += 1 + i%7*8 {
 			if i > 2000 && i < len(whole)-2000 {
 				continue
 			}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"time"
+	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -271,7 +272,13 @@ func fillVector(v *vector, a arrow.Array, pos, n int) error {
 	case *array.Date64:
 		integer(func(i int) int64 { return int64(x.Value(i)) })
 		v.kind, v.date = vectorTime, true
-	case *array.String, *array.LargeString, *array.StringView, *array.Dictionary, *array.Decimal128, *array.Decimal256, *array.Boolean:
+	case *array.String:
+		v.kind = vectorText
+		for i := range n {
+			s := x.Value(pos + i) // of the record, which outlives the vector
+			text = append(text, unsafe.Slice(unsafe.StringData(s), len(s)))
+		}
+	case *array.LargeString, *array.StringView, *array.Dictionary, *array.Decimal128, *array.Decimal256, *array.Boolean:
 		v.kind = vectorText
 		for i := range n {
 			var s []byte

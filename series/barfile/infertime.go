@@ -234,7 +234,7 @@ func (sm *sample) inferLabel(spec *timeSpec, o Options, cells, clocks [][]byte) 
 	if o.Interval.Intraday() {
 		return nil, nil
 	}
-	midnight, clocked, n := 0, 0, 0
+	midnight, clocked, zoned, n := 0, 0, 0, 0
 	same := true
 	var ms int64
 	days := make(map[int64]bool)
@@ -256,6 +256,9 @@ func (sm *sample) inferLabel(spec *timeSpec, o Options, cells, clocks [][]byte) 
 		if w.clock {
 			clocked++
 		}
+		if w.zoned {
+			zoned++
+		}
 		days[w.days] = true
 		n++
 	}
@@ -267,11 +270,39 @@ func (sm *sample) inferLabel(spec *timeSpec, o Options, cells, clocks [][]byte) 
 		spec.label = coarse || clocked == 0 || n > 1
 	case coarse && midnight*10 >= n*9:
 		spec.label = true
-	case same && (coarse || n >= 5 && len(days) == n):
+	case same && zoned == 0 && (coarse || n >= 5 && len(days) == n):
 		spec.label, spec.dropClock = true, true
 		return []string{fmt.Sprintf("every bar carries the clock time %s: taken as labels of their dates", series.Time(ms).Std().Format("15:04:05"))}, nil
 	}
 	return nil, nil
+}
+
+// inferDates tells whether instants are midnights of session dates in the zone
+// of the options: bars of a day that open at 15:00 UTC are those of Tokyo.
+func (sm *sample) inferDates(p *plan, o Options) {
+	if o.Zone == nil || p.spec.label || o.Interval.Intraday() || p.spec.kind == timeOfDay {
+		return
+	}
+	cells, clocks := sm.timeCells(p.columns)
+	midnight, n := 0, 0
+	for i, c := range cells {
+		var clock []byte
+		if clocks != nil {
+			clock = clocks[i]
+		}
+		t, reason := p.spec.parse(c, clock)
+		if reason != "" {
+			continue
+		}
+		_, offset := t.Std().In(o.Zone).Zone()
+		n++
+		if (t+series.Time(offset)*series.Second)%series.Day == 0 {
+			midnight++
+		}
+	}
+	if midnight*10 >= n*9 && (n > 1 || n == 1 && o.Interval.Valid()) {
+		p.spec.dates = o.Zone
+	}
 }
 
 // looksEndStamped reports whether the sessions of a sample start one interval

@@ -67,11 +67,25 @@ func settle(p *plan, times []series.Time, seen evidence, d *Detection) error {
 	if !p.stampEnd && looksEndStamped(ordered(times), p.interval) {
 		d.Warnings = append(d.Warnings, "the sessions start one interval late and end on the half hour: the times look like those at which bars ended; give --stamp end if they are")
 	}
+	if clock, n := offMidnight(times); p.interval.Valid() && !p.interval.Intraday() && n*2 > len(times) {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("the bars open at %s UTC: if they are session dates of another zone, give it with --tz, so that they become labels of these dates", clock.Std().Format("15:04")))
+	}
 	p.traded = seen.volume
 	if seen.rows >= 10 && seen.odd*5 > seen.rows {
 		d.Warnings = append(d.Warnings, fmt.Sprintf("in %d of %d rows high is not the highest or low not the lowest price: check the columns with --map", seen.odd, seen.rows))
 	}
 	return nil
+}
+
+// offMidnight counts the times that are not midnight UTC, and shows one.
+func offMidnight(times []series.Time) (clock series.Time, n int) {
+	for _, t := range times {
+		if c := t % series.Day; c != 0 {
+			clock = c
+			n++
+		}
+	}
+	return clock, n
 }
 
 func ordered(times []series.Time) []series.Time {
@@ -118,7 +132,7 @@ func (sm *sample) compactTimes(p *plan) bool {
 // zoneName says in which zone times are, empty where dates are labels.
 func (s *timeSpec) zoneName() string {
 	switch {
-	case s.label:
+	case s.label || s.dates != nil:
 		return ""
 	case s.zone != nil:
 		return s.zone.loc.String()

@@ -1,6 +1,7 @@
 package barfile
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -59,14 +60,46 @@ func newParquetTable(at io.ReaderAt, size int64) (*parquetTable, error) {
 		return nil, fmt.Errorf("parquet: %w", err)
 	}
 	t := &parquetTable{groups: f.RowGroups(), total: f.NumRows()}
+	zones := pandasZones(f)
 	for _, c := range f.Root().Columns() {
 		if !c.Leaf() || c.Repeated() {
 			continue
 		}
+		l := leafOf(c)
+		if l.vector.kind == vectorTime && !l.vector.naive {
+			l.vector.loc = zones[c.Name()]
+		}
 		t.names = append(t.names, c.Name())
-		t.leaves = append(t.leaves, leafOf(c))
+		t.leaves = append(t.leaves, l)
 	}
 	return t, nil
+}
+
+// pandasZones are the zones of columns as pandas notes them. Parquet itself
+// knows only UTC, but midnight in Tokyo is the label of a date.
+func pandasZones(f *parquet.File) map[string]*time.Location {
+	text, _ := f.Lookup("pandas")
+	var meta struct {
+		Columns []struct {
+			Field    string `json:"field_name"`
+			Metadata *struct {
+				Zone string `json:"timezone"`
+			} `json:"metadata"`
+		} `json:"columns"`
+	}
+	zones := make(map[string]*time.Location)
+	if json.Unmarshal([]byte(text), &meta) != nil {
+		return zones // whatever else goes by that name
+	}
+	for _, c := range meta.Columns {
+		if c.Metadata == nil || c.Metadata.Zone == "" || c.Metadata.Zone == "UTC" {
+			continue
+		}
+		if loc, err := time.LoadLocation(c.Metadata.Zone); err == nil {
+			zones[c.Field] = loc
+		}
+	}
+	return zones
 }
 
 // leafOf tells how the values of column c are read.
@@ -155,8 +188,9 @@ func (t *parquetTable) readRows(limit int, v []vector) (int, error) {
 
 // readColumn fills v with len(values) values.
 func (t *parquetTable) readColumn(r parquet.ColumnChunkValueReader, l *parquetLeaf, values []parquet.Value, v *vector) error {
-	float, ints, text, null := v.float[:0], v.int[:0], v.text[:0], v.null[:0]
+	float, ints, text, null, arena := v.float[:0], v.int[:0], v.text[:0], v.null[:0], v.arena[:0]
 	*v = l.vector
+	v.arena = arena
 	for len(values) > 0 {
 		n, err := r.ReadValues(values)
 		if n == 0 {
@@ -182,7 +216,9 @@ func (t *parquetTable) readColumn(r parquet.ColumnChunkValueReader, l *parquetLe
 			case vectorTime:
 				ints = append(ints, l.millis(x))
 			case vectorText:
-				text = append(text, l.text(x))
+				from := len(v.arena)
+				v.arena = l.text(v.arena, x)
+				text = append(text, v.arena[from:len(v.arena):len(v.arena)])
 			}
 		}
 		values = values[n:]
@@ -225,12 +261,13 @@ func (l *parquetLeaf) millis(x *parquet.Value) int64 {
 	return floorDiv(x.Int64(), 1e6)
 }
 
-func (l *parquetLeaf) text(x *parquet.Value) []byte {
+// text appends the text of x to b.
+func (l *parquetLeaf) text(b []byte, x *parquet.Value) []byte {
 	if x.IsNull() {
-		return nil
+		return b
 	}
 	if l.scale < 0 {
-		return append([]byte{}, x.ByteArray()...)
+		return append(b, x.ByteArray()...)
 	}
 	n := new(big.Int)
 	switch l.kind {
@@ -239,11 +276,11 @@ func (l *parquetLeaf) text(x *parquet.Value) []byte {
 	case parquet.Int64:
 		n.SetInt64(x.Int64())
 	default: // two's complement, big-endian
-		b := x.ByteArray()
-		n.SetBytes(b)
-		if len(b) > 0 && b[0] >= 0x80 {
-			n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+		v := x.ByteArray()
+		n.SetBytes(v)
+		if len(v) > 0 && v[0] >= 0x80 {
+			n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(v))))
 		}
 	}
-	return fmt.Appendf(nil, "%de-%d", n, l.scale)
+	return fmt.Appendf(b, "%de-%d", n, l.scale)
 }

@@ -233,6 +233,7 @@ func (sm *sample) plan(o Options, e *entry, d *Detection) (*plan, error) {
 		return nil, &undecided{err}
 	}
 	d.Warnings = append(d.Warnings, warnings...)
+	sm.inferDates(p, o)
 	d.Columns = make(map[string]string)
 	for f := range numFields {
 		if p.columns.has(f) {

@@ -3,6 +3,7 @@ package barfile
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -32,6 +33,8 @@ type timeSpec struct {
 	// carries the same one.
 	dropClock bool
 	zone      *zone // of naive times; nil is UTC
+	// dates is where instants are midnight of session dates, nil if nowhere.
+	dates *time.Location
 }
 
 // parse reads one time. The reason is empty if it could.
@@ -42,7 +45,7 @@ func (s *timeSpec) parse(cell, clock []byte) (t series.Time, reason string) {
 		if !ok {
 			return 0, s.unreadableUnix(cell)
 		}
-		return t, inRange(t)
+		return s.session(t), inRange(t)
 	case timeOfDay:
 		n, k := leadingNumber(cell)
 		if k == 0 || k != len(cell) || n > int(series.Day) {
@@ -78,7 +81,7 @@ func (s *timeSpec) instant(w wall) (series.Time, string) {
 	case s.label && (w.ms == 0 || s.dropClock):
 		return series.Time(w.days) * series.Day, ""
 	case w.zoned:
-		return series.Time(w.local() - w.offset), ""
+		return s.session(series.Time(w.local() - w.offset)), ""
 	case s.zone == nil || s.label:
 		return series.Time(w.local()), ""
 	}
@@ -91,6 +94,16 @@ func (s *timeSpec) instant(w wall) (series.Time, string) {
 		return 0, fmt.Sprintf("local time %s does not exist in %s: the clock jumped over it", local, s.zone.loc)
 	}
 	return 0, fmt.Sprintf("local time %s exists twice in %s: the clock was set back", local, s.zone.loc)
+}
+
+// session turns the instant at which a bar of a day or more opens into the
+// label of its session date, where instants stand for dates.
+func (s *timeSpec) session(t series.Time) series.Time {
+	if s.dates == nil || t < series.MinTime || t > series.MaxTime {
+		return t
+	}
+	_, offset := t.Std().In(s.dates).Zone()
+	return series.Time(floorDiv(int64(t)+int64(offset)*1000, int64(series.Day))) * series.Day
 }
 
 func unreadable(cell []byte) string {
@@ -133,7 +146,7 @@ func (s *timeSpec) describe() string {
 	case s.order == dayFirst:
 		d = "date d/m/Y"
 	}
-	if s.label {
+	if s.label || s.dates != nil {
 		return d
 	}
 	return d + " and time"

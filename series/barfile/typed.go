@@ -27,6 +27,7 @@ type vector struct {
 	float []float64
 	int   []int64 // of vectorInt and vectorTime
 	text  [][]byte
+	arena []byte // what text points into, where the vector owns it
 	null  []bool // nil: none is
 	// naive says that times have no zone, date that they are dates; loc is the
 	// zone that the file names for them, UTC if nil.
@@ -67,7 +68,7 @@ func (v *vector) cell(i int) []byte {
 		return v.text[i]
 	}
 	w := v.wall(i)
-	t := series.Time(w.local()).Std()
+	t := time.UnixMilli(w.local() - w.offset).In(time.FixedZone("", int(w.offset/1000)))
 	if t.Year() < 1 || t.Year() > 9999 {
 		return []byte("out of range")
 	}
@@ -77,7 +78,7 @@ func (v *vector) cell(i int) []byte {
 	case v.naive:
 		return t.AppendFormat(nil, "2006-01-02T15:04:05.000")
 	}
-	return t.In(time.FixedZone("", int(w.offset/1000))).AppendFormat(nil, "2006-01-02T15:04:05.000Z07:00")
+	return t.AppendFormat(nil, "2006-01-02T15:04:05.000Z07:00")
 }
 
 // table is a typed file, read in stretches of rows.
@@ -124,7 +125,7 @@ func openTable(t table, e *entry, o Options, format Format) (source, *plan, Dete
 	if err := t.use(all); err != nil {
 		return nil, nil, d, err
 	}
-	for len(sm.rows) < 2*typedRows {
+	for len(sm.rows) < typedRows {
 		n, err := t.read(typedRows, in)
 		if err == io.EOF {
 			sm.whole = true
@@ -231,7 +232,7 @@ func (s *typedSource) bar(i int, b *bar) (hasTime bool, reason string) {
 		b.time, reason = s.plan.spec.instant(w)
 	case v.kind == vectorInt && s.plan.spec.kind == timeUnix:
 		t, ok := fromUnix(v.int[i], s.plan.spec.unit, s.plan.spec.below)
-		if b.time, reason = t, inRange(t); !ok {
+		if b.time, reason = s.plan.spec.session(t), inRange(t); !ok {
 			reason = s.plan.spec.unreadableUnix(v.cell(i))
 		}
 	default:
