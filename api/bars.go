@@ -23,8 +23,14 @@ func (s *Server) getBars(c *gin.Context) {
 		fail(c, err)
 		return
 	}
+	v, err := s.store.Snapshot()
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	defer v.Close()
 	a := answer{query: q, source: src, span: q.bounds.within(src.span).Intersect(src.span), name: s.store.SourceName}
-	if a.scan, err = s.scan(c, src, a.span.Intersect(src.stored())); err != nil {
+	if a.scan, err = scan(c, v, src, a.span.Intersect(src.stored())); err != nil {
 		fail(c, err)
 		return
 	}
@@ -34,7 +40,7 @@ func (s *Server) getBars(c *gin.Context) {
 	} else if q.cursor != nil {
 		span.From = max(span.From, q.cursor.at)
 	}
-	in, err := s.answerRows(c, a, span)
+	in, err := answerRows(c, v, a, span)
 	if err != nil {
 		fail(c, err)
 		return
@@ -52,17 +58,17 @@ type answer struct {
 }
 
 // scan finds the gaps of src in span. It reads summaries, not bars.
-func (s *Server) scan(ctx context.Context, src source, span series.Span) (storage.Scan, error) {
+func scan(ctx context.Context, v view, src source, span series.Span) (storage.Scan, error) {
 	if span.Empty() {
 		return storage.Scan{Key: src.info.Key, Grid: src.info.Grid}, nil
 	}
-	return s.store.Gaps(ctx, src.info.Key, span)
+	return v.Gaps(ctx, src.info.Key, span)
 }
 
 // answerRows puts reading, filling and order together.
-func (s *Server) answerRows(ctx context.Context, a answer, span series.Span) (rows, error) {
+func answerRows(ctx context.Context, v view, a answer, span series.Span) (rows, error) {
 	q, src := a.query, a.source
-	read := func(span series.Span) rows { return s.ascending(ctx, src, span, q.columns) }
+	read := func(span series.Span) rows { return ascending(ctx, v, src, span, q.columns) }
 	if invents(q.fill) {
 		holes, err := a.holes()
 		if err != nil {
@@ -70,7 +76,7 @@ func (s *Server) answerRows(ctx context.Context, a answer, span series.Span) (ro
 		}
 		// All columns are read: a price is interpolated out of its neighbours
 		// whether or not it was asked for beside the others.
-		bare := func(span series.Span) rows { return s.ascending(ctx, src, span, 0) }
+		bare := func(span series.Span) rows { return ascending(ctx, v, src, span, 0) }
 		read = func(span series.Span) rows { return fillSpan(src, q.fill, holes, span, bare) }
 	}
 	if q.desc {

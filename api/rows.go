@@ -121,16 +121,16 @@ func noSeries(key series.Key, have []string, more string) error {
 }
 
 // ascending returns the bars of src that open in span, in order of time.
-func (s *Server) ascending(ctx context.Context, src source, span series.Span, cols storage.Columns) rows {
+func ascending(ctx context.Context, v view, src source, span series.Span, cols storage.Columns) rows {
 	span = span.Intersect(src.span)
 	if span.Empty() {
 		return func(func(chunk, error) bool) {}
 	}
 	if src.resampled() {
-		return s.resampled(ctx, src, span)
+		return resampled(ctx, v, src, span)
 	}
 	return func(yield func(chunk, error) bool) {
-		for c, err := range s.store.Chunks(ctx, src.info.Key, span, storage.ReadOptions{Columns: cols}) {
+		for c, err := range v.Chunks(ctx, src.info.Key, span, storage.ReadOptions{Columns: cols}) {
 			if !yield(chunk{Columns: c}, err) || err != nil {
 				return
 			}
@@ -145,7 +145,7 @@ const (
 	maxFine     = 1 << 20
 )
 
-func (s *Server) resampled(ctx context.Context, src source, span series.Span) rows {
+func resampled(ctx context.Context, v view, src source, span series.Span) rows {
 	const month = 31 * series.Day
 	width := max(src.grid.Interval.Width(), 1)
 	if src.grid.Interval == series.Interval1M {
@@ -160,7 +160,7 @@ func (s *Server) resampled(ctx context.Context, src source, span series.Span) ro
 			window.To = min(run.To, run.From+series.Slot(size))
 			run.From = window.To
 			cols.Reset()
-			parts, err := s.store.Resample(ctx, src.info.Key, src.grid.Interval, src.grid.Span(window), &cols)
+			parts, err := v.Resample(ctx, src.info.Key, src.grid.Interval, src.grid.Span(window), &cols)
 			if err != nil {
 				yield(chunk{}, err)
 				return

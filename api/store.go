@@ -27,11 +27,18 @@ type catalog interface {
 	Stats() storage.Stats
 }
 
-// reader reads bars.
+// reader hands out views to read from.
 type reader interface {
+	Snapshot() (*storage.Snapshot, error)
+	Latest(key series.Key) (bar series.Bar, ok bool, err error)
+}
+
+// view reads bars as they were at one moment, so that the pages, windows and
+// figures of one answer fit together. *storage.Snapshot is one.
+type view interface {
 	Chunks(ctx context.Context, key series.Key, span series.Span, o storage.ReadOptions) iter.Seq2[*series.Columns, error]
 	Resample(ctx context.Context, key series.Key, coarse series.Interval, span series.Span, dst *series.Columns) ([]series.Part, error)
-	Latest(key series.Key) (bar series.Bar, ok bool, err error)
+	Gaps(ctx context.Context, key series.Key, span series.Span) (storage.Scan, error)
 }
 
 // scanner says what is there without reading bars.
