@@ -41,7 +41,7 @@ func (a *app) importCommand() *cobra.Command {
 	f.StringVar(&in.format, "format", "auto", "csv, json, ndjson, columns, parquet, arrow, or auto")
 	f.StringToStringVar(&in.columns, "map", nil, "columns by name or number from 0: time=ts,open=1; - leaves a field out")
 	f.StringVar(&in.tz, "tz", "", "zone of local times, such as America/New_York")
-	f.StringVar(&in.stamp, "stamp", "open", "what the times of the file are: open or close of the bar")
+	f.StringVar(&in.stamp, "stamp", "start", "what the times of the file are: start or end of the bar")
 	f.Float64Var(&in.priceScale, "price-scale", 0, "divide prices by this, such as 10000")
 	f.StringVar(&in.date, "date", "", "day of times that count from midnight, YYYY-MM-DD")
 	f.StringVar(&in.timeFormat, "time-format", "", "how times are written where it is not clear: mdy, dmy, s, ms, us, ns, ms-of-day")
@@ -70,10 +70,10 @@ func (in importFlags) options() (barfile.Options, error) {
 			return o, usagef("--tz %q is not a zone: give a name such as America/New_York or UTC", in.tz)
 		}
 	}
-	if err := oneOf(in.stamp, "open", "close"); err != nil {
+	if err := oneOf(in.stamp, "start", "end"); err != nil {
 		return o, usagef("--stamp: %w", err)
 	}
-	o.StampEnd = in.stamp == "close"
+	o.StampEnd = in.stamp == "end"
 	if in.priceScale < 0 {
 		return o, usagef("--price-scale %v is below 0", in.priceScale)
 	}
