@@ -389,3 +389,56 @@ func TestDuplicates(t *testing.T) {
 		}
 	}
 }
+
+// TestOffGrid writes bars of which some open off the grid: none of those is
+// stored, and the ones beside them keep their own times.
+func TestOffGrid(t *testing.T) {
+	ctx := context.Background()
+	hour := series.Key{Symbol: "H", Interval: series.Interval1h}
+	const off = 30 * series.Minute
+	for _, tc := range []struct {
+		name    string
+		times   []series.Time
+		phase   series.Time
+		refused int
+	}{
+		{"on the grid", []series.Time{t0, t0 + series.Hour, t0 + 2*series.Hour}, 0, 0},
+		{"one off at the start", []series.Time{t0 + off, t0 + series.Hour, t0 + 2*series.Hour}, 0, 1},
+		{"a stretch off", []series.Time{t0, t0 + off, t0 + off + series.Hour, t0 + off + 2*series.Hour, t0 + 9*series.Hour}, 0, 3},
+		{"all off alike", []series.Time{t0 + off, t0 + off + series.Hour, t0 + off + 2*series.Hour}, off, 0},
+		{"off in two ways", []series.Time{t0 + off, t0 + off + series.Hour, t0 + series.Minute}, 0, 3},
+		{"a single bar", []series.Time{t0 + off}, 0, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := open(t, vfs.NewMem())
+			c := &series.Columns{}
+			for i, at := range tc.times {
+				c.Append(series.Bar{Time: at, Close: float64(i + 1), QuoteVolume: math.NaN(), Trades: math.NaN()})
+			}
+			res, err := s.Write(ctx, hour, c, storage.WriteOptions{})
+			if err != nil || len(res.Refused) != tc.refused || res.Written != len(tc.times)-tc.refused {
+				t.Fatalf("%+v, %v", res, err)
+			}
+			refused := map[series.Time]bool{}
+			for _, x := range res.Refused {
+				if x.Time != tc.times[x.Row] {
+					t.Errorf("row %d is reported as %v", x.Row, x.Time)
+				}
+				refused[x.Time] = true
+			}
+			for b, err := range s.Bars(ctx, hour, series.Span{}, storage.ReadOptions{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				i := slices.Index(tc.times, b.Time)
+				if i < 0 || refused[b.Time] || b.Close != float64(i+1) {
+					t.Errorf("stored %+v", b)
+				}
+			}
+			info, err := s.Info(hour)
+			if err != nil || info.Grid.Phase != tc.phase || info.Bars != int64(res.Written) {
+				t.Errorf("%+v, %v", info, err)
+			}
+		})
+	}
+}

@@ -371,11 +371,16 @@ func (s *Store) SetPhase(k series.Key, phase series.Time) error {
 	if st.ledger.bars > 0 || st.relaxed.cols.Len() > 0 {
 		return fmt.Errorf("%s has bars that open %d ms after the full %s: delete them before moving its grid", k, st.grid.Phase, k.Interval)
 	}
-	g := series.Grid{Interval: k.Interval, Phase: phase}
+	return s.movePhase(st, phase)
+}
+
+// movePhase gives a series without bars another grid. st.mu must be held.
+func (s *Store) movePhase(st *state, phase series.Time) error {
+	g := series.Grid{Interval: st.key.Interval, Phase: phase}
 	if err := g.Check(); err != nil {
 		return err
 	}
-	v, err := json.Marshal(seriesMeta{k.Symbol, k.Interval, phase})
+	v, err := json.Marshal(seriesMeta{st.key.Symbol, st.key.Interval, phase})
 	if err != nil {
 		return err
 	}

@@ -16,9 +16,11 @@ import (
 // Write stores bars in any order, duplicates allowed, and creates the series
 // if it is new. It is all or nothing, durable when it returns (see
 // [WriteOptions.Relaxed]) and idempotent: bars that are stored already are
-// counted as unchanged. Bars off the grid of the series and synthetic bars are
-// refused; two different bars of one slot in c, of equal rank, are settled by
-// o.OnConflict, and the loser is set aside. c is not changed.
+// counted as unchanged. The first write decides where the bars of a series
+// open within their interval, if [Store.SetPhase] did not. Bars off the grid
+// and synthetic bars are refused; two different bars of one slot in c, of
+// equal rank, are settled by o.OnConflict, and the loser is set aside. c is
+// not changed.
 func (s *Store) Write(ctx context.Context, key series.Key, c *series.Columns, o WriteOptions) (WriteResult, error) {
 	if err := ctx.Err(); err != nil {
 		return WriteResult{}, err
@@ -39,6 +41,10 @@ func (s *Store) Write(ctx context.Context, key series.Key, c *series.Columns, o 
 		st.mu.Unlock()
 		return WriteResult{}, err
 	}
+	if err := s.adoptPhase(st, c.Time); err != nil {
+		st.mu.Unlock()
+		return WriteResult{}, err
+	}
 	res, wait, err := s.writeLocked(st, c, src, o.OnConflict, !o.Relaxed)
 	st.mu.Unlock()
 	if err == nil && wait != nil {
@@ -49,6 +55,30 @@ func (s *Store) Write(ctx context.Context, key series.Key, c *series.Columns, o 
 	}
 	return res, nil
 }
+
+// adoptPhase moves the grid of a series without bars to where its first write
+// has nearly all of them: hourly bars of a session that opens at half past,
+// days that start in the evening. One odd bar moves nothing. st.mu must be
+// held.
+func (s *Store) adoptPhase(st *state, times []series.Time) error {
+	width := st.grid.Interval.Width()
+	if st.ledger.bars > 0 || st.grid.Phase != 0 || width == 0 || st.grid.Interval >= series.Interval1w || len(times) < 2 {
+		return nil
+	}
+	count := make(map[series.Time]int)
+	for _, t := range times[:min(len(times), phaseSample)] {
+		count[t-st.grid.Time(st.grid.SlotAt(t))]++
+	}
+	for phase, n := range count {
+		if phase != 0 && n*10 >= 9*min(len(times), phaseSample) {
+			return s.movePhase(st, phase)
+		}
+	}
+	return nil
+}
+
+// phaseSample is how many bars decide the phase of a new series.
+const phaseSample = 10000
 
 // writeLocked plans and commits a write. wait is nil if nothing had to be
 // written. st.mu must be held.
@@ -127,18 +157,21 @@ func (w *writer) prepare(c *series.Columns) error {
 		}
 		refused[i] = reason
 	}
+	steps := false // the bar before is on the grid
 	for i, t := range c.Time {
-		if i > 0 && width > 0 && t == c.Time[i-1]+width {
+		if steps && t == c.Time[i-1]+width {
 			w.at[i] = w.at[i-1] + 1
 			continue
 		}
+		steps = width > 0
 		if t < series.MinTime || t > series.MaxTime {
 			refuse(i, "time is outside the years 1 to 9999")
-			w.at[i] = math.MinInt64
+			w.at[i], steps = math.MinInt64, false
 		} else {
 			w.at[i] = g.SlotAt(t)
 			if open := g.Time(w.at[i]); open != t {
 				refuse(i, fmt.Sprintf("off the grid: opens %v after the %s bar of %v", (t-open).Std().Sub(series.Time(0).Std()), g.Interval, open))
+				steps = false
 			}
 		}
 		if i > 0 && w.at[i] <= w.at[i-1] {
