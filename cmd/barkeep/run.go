@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -38,18 +39,23 @@ type app struct {
 	stdout, stderr io.Writer
 	cfg            *loaded
 	store          *storage.Store // where a verb has one open; nil otherwise
+	grace          time.Duration  // what requests get to finish when serve stops
 }
 
 // Run runs the program with args, which do not hold its name, and returns the
 // exit code: 0 done, 1 failed, 2 wrong usage, 3 done with findings under
 // --check.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, grace: 10 * time.Second}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	err := root.ExecuteContext(ctx)
 	_, usage := errors.AsType[usageError](err)
 	switch {
@@ -59,12 +65,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitFindings
 	case usage:
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintln(stderr, "barkeep:", line)
+			fmt.Fprintln(a.stderr, "barkeep:", line)
 		}
-		fmt.Fprintln(stderr, "barkeep: see barkeep help")
+		fmt.Fprintln(a.stderr, "barkeep: see barkeep help")
 		return exitUsage
 	default:
-		fmt.Fprintln(stderr, "barkeep:", err)
+		fmt.Fprintln(a.stderr, "barkeep:", err)
 		return exitFailed
 	}
 }

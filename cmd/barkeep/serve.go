@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,11 +53,14 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		return errors.Join(fmt.Errorf("%s is not a loopback address", l.Addr()), l.Close())
 	}
 	logger := a.logger()
+	handler := &counted{Handler: api.New(api.Options{
+		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
+		Version: buildVersion(), Logger: logger,
+	})}
+	// The caller closes the store next, and nobody may read from it then.
+	defer handler.underWay.Wait()
 	srv := &http.Server{
-		Handler: api.New(api.Options{
-			Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
-			Version: buildVersion(), Logger: logger,
-		}),
+		Handler: handler,
 		// A body that is long and lively may take longer: api moves the
 		// deadlines along with the bytes.
 		ReadHeaderTimeout: 5 * time.Second,
@@ -80,7 +84,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	}
 	a.printf("stopping\n")
 	// ctx is over; what is under way gets its own time to finish.
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.grace)
 	defer cancel()
 	if err := srv.Shutdown(grace); err != nil {
 		_ = srv.Close() // cuts what did not finish in time
@@ -89,6 +93,19 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		return err
 	}
 	return nil
+}
+
+// counted counts the requests under way: those that Shutdown gave up on have
+// lost their connection, but still read from the store until they notice.
+type counted struct {
+	http.Handler
+	underWay sync.WaitGroup
+}
+
+func (h *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.underWay.Add(1)
+	defer h.underWay.Done()
+	h.Handler.ServeHTTP(w, r)
 }
 
 // logger writes to standard error what log.level lets through.

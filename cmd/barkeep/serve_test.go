@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // rewrite is what `make golden` passes.
@@ -30,13 +32,14 @@ type server struct {
 var address = regexp.MustCompile(`http://\S+`)
 
 // startServer runs barkeep serve on a free port until the test ends.
-func startServer(t *testing.T, dir string) *server {
+func startServer(t *testing.T, dir string, grace time.Duration) *server {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	pr, pw := io.Pipe()
 	s := &server{dir: dir, out: bufio.NewReader(pr), stop: stop, done: make(chan int, 1), errs: &bytes.Buffer{}}
 	go func() {
-		code := Run(ctx, []string{"serve", "--data", dir, "--listen", "127.0.0.1:0"}, strings.NewReader(""), pw, s.errs)
+		a := &app{stdin: strings.NewReader(""), stdout: pw, stderr: s.errs, grace: grace}
+		code := a.run(ctx, []string{"serve", "--data", dir, "--listen", "127.0.0.1:0"})
 		_ = pw.Close() // never fails
 		s.done <- code
 	}()
@@ -73,7 +76,7 @@ const rows = `time,open,high,low,close,volume
 // server ends cleanly.
 func TestServe(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	s := startServer(t, dir)
+	s := startServer(t, dir, time.Minute)
 
 	info, err := os.Stat(filepath.Join(dir, tokenFile))
 	if err != nil {
@@ -189,5 +192,35 @@ func TestExitCodes(t *testing.T) {
 		if code, _, errs := run(t, rows, tt.args...); code != tt.code {
 			t.Errorf("%v ends with %d, want %d: %s", tt.args, code, tt.code, errs)
 		}
+	}
+}
+
+// TestStopWhileReading: a server that is told to stop while a client reads
+// slowly gives it up and still closes the store in order.
+func TestStopWhileReading(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := startServer(t, dir, 100*time.Millisecond)
+	var b strings.Builder
+	b.WriteString("time,open,high,low,close,volume\n")
+	for i := range 300_000 {
+		b.WriteString(strconv.Itoa(1704067200+60*i) + "," + strconv.Itoa(100+i%977) + ",2000,1," + strconv.Itoa(100+i%991) + "," + strconv.Itoa(i) + "\n")
+	}
+	if code, _, errs := run(t, b.String(), "import", "-", "--symbol", "A", "--interval", "1m", "--url", s.url, "--data", dir); code != 0 {
+		t.Fatal(errs)
+	}
+	resp, err := http.Get(s.url + "/v1/bars?symbol=A&interval=1m&format=ndjson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	s.stop() // the body is not read: the server fills its buffers and waits
+	if code := <-s.done; code != 0 {
+		t.Errorf("serve ended with %d: %s", code, s.errs)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err == nil {
+		t.Error("half an answer looks like a whole one")
+	}
+	if code, out, errs := run(t, "", "verify", "--data", dir); code != 0 {
+		t.Errorf("verify: %d %s %s", code, out, errs)
 	}
 }
