@@ -79,7 +79,7 @@ func load(path string, environ []string, flags map[string]string) (*loaded, erro
 					return s.key, v
 				}
 			}
-			errs = append(errs, fmt.Errorf("environment variable %s is unknown%s", name, nearest(name, envNames())))
+			errs = append(errs, fmt.Errorf("environment variable %s is unknown%s", name, nearestEnv(name)))
 			return "", nil
 		},
 	}), nil)
@@ -151,12 +151,14 @@ func keys() []string {
 	return out
 }
 
-func envNames() []string {
-	out := make([]string, 0, len(settings))
+// nearestEnv compares names without the prefix that they share, which would
+// make all of them look alike.
+func nearestEnv(name string) string {
+	known := []string{strings.TrimPrefix(envConfig, envPrefix)}
 	for _, s := range settings {
-		out = append(out, s.env())
+		known = append(known, strings.TrimPrefix(s.env(), envPrefix))
 	}
-	return append(out, envConfig)
+	return nearest(strings.TrimPrefix(name, envPrefix), known) + " (behind " + envPrefix + ")"
 }
 
 func lookup(environ []string, name string) string {
