@@ -102,14 +102,14 @@ func newGapScan(scan storage.Scan, state, limit int) gapScan {
 			out.More++
 			continue
 		}
-		out.Gaps = append(out.Gaps, newGapJSON(scan.Grid, g))
+		out.Gaps = append(out.Gaps, newGapJSON(&scan, g))
 	}
 	return out
 }
 
-func newGapJSON(g series.Grid, gap series.Gap) gapJSON {
-	span := g.Span(gap.Run)
-	return gapJSON{From: span.From, To: span.To, Bars: gap.Len(), State: gap.State, Reason: gap.Reason}
+func newGapJSON(scan *storage.Scan, gap series.Gap) gapJSON {
+	span := scan.Grid.Span(gap.Run)
+	return gapJSON{From: span.From, To: span.To, Bars: gap.Len(), State: gap.State, Reason: scan.Reason(gap)}
 }
 
 // runJSON is a run of slots in one state.

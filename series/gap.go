@@ -4,6 +4,8 @@ package series
 type Gap struct {
 	Run
 	State State
-	// Reason says more than the state, for a person; it may be empty.
-	Reason string
+	// Note is the number, from 1, of a text that says more than the state, in
+	// the answer that the gap is part of; 0 is none. A scan may return hundreds
+	// of thousands of gaps: they hold no pointers.
+	Note int32
 }

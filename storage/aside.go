@@ -93,6 +93,7 @@ func (s *Store) SetAside(ctx context.Context, es []Entry) error {
 		if same {
 			continue
 		}
+		st.aside.Store(true)
 		value, _ := s.asideValue(e)
 		if err := b.Set(s.asideKey(st.id, &e), value); err != nil {
 			return err

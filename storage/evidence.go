@@ -16,10 +16,17 @@ import (
 
 var errEvidence = errors.New("evidence entry is damaged")
 
+// Absence is a run of slots without bars and the reason for it.
+type Absence struct {
+	series.Run
+	State  series.State
+	Reason string // for a person; may be empty
+}
+
 // Explain records why the slots of gaps have no bar; what was recorded of
 // them before is replaced. The state missing removes an explanation. States
 // that stand for a bar are refused.
-func (s *Store) Explain(ctx context.Context, key series.Key, gaps []series.Gap) error {
+func (s *Store) Explain(ctx context.Context, key series.Key, gaps []Absence) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -42,13 +49,14 @@ func (s *Store) Explain(ctx context.Context, key series.Key, gaps []series.Gap) 
 	return nil
 }
 
-func (s *Store) explainOne(st *state, g series.Gap) error {
+func (s *Store) explainOne(st *state, g Absence) error {
 	old, err := s.evidence(st)
 	if err != nil {
 		return err
 	}
+	st.explained.Store(true)
 	b := s.eng.Batch()
-	set := func(g series.Gap) error {
+	set := func(g Absence) error {
 		v := binary.BigEndian.AppendUint64([]byte{byte(g.State)}, uint64(g.To))
 		return b.Set(numberKey(spaceEvidence, st.id, int64(g.From)), append(v, g.Reason...))
 	}
@@ -60,7 +68,7 @@ func (s *Store) explainOne(st *state, g series.Gap) error {
 			return err
 		}
 		for _, rest := range series.Subtract(nil, []series.Run{o.Run}, []series.Run{g.Run}) {
-			if err := set(series.Gap{Run: rest, State: o.State, Reason: o.Reason}); err != nil {
+			if err := set(Absence{Run: rest, State: o.State, Reason: o.Reason}); err != nil {
 				return err
 			}
 		}
@@ -74,7 +82,7 @@ func (s *Store) explainOne(st *state, g series.Gap) error {
 }
 
 // evidence returns all that is recorded of a series.
-func (s *Store) evidence(st *state) ([]series.Gap, error) {
+func (s *Store) evidence(st *state) ([]Absence, error) {
 	c, err := s.eng.Cursor(nil, nil)
 	if err != nil {
 		return nil, err
@@ -105,7 +113,7 @@ func (v *view) lookEvidence(c cursor, a *absence, run series.Run) error {
 		if len(val) < 9 || int(val[0]) >= series.NumStates {
 			return fmt.Errorf("%s: %w", v.st.key, errEvidence)
 		}
-		g := series.Gap{
+		g := Absence{
 			Run:   series.Run{From: series.Slot(from), To: series.Slot(binary.BigEndian.Uint64(val[1:]))},
 			State: series.State(val[0]), Reason: string(val[9:]),
 		}

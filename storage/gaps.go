@@ -18,7 +18,7 @@ import (
 type absence struct {
 	present  []series.Run // slots with a bar
 	marks    []series.Gap // of them: those that are not plain observed
-	reasons  []series.Gap // slots set aside or explained by evidence; may overlap present
+	reasons  []Absence    // slots set aside or explained by evidence; may overlap present
 	expected []series.Run // slots in which the market was open and the symbol listed
 	absent   []series.Run // expected slots without a bar
 	bars     int64        // slots in present
@@ -43,11 +43,16 @@ func (v *view) look(c cursor, a *absence, run series.Run, withMarks bool) error 
 	if err := v.lookCoverage(c, a, lo, hi, withMarks); err != nil {
 		return err
 	}
-	if err := v.lookEvidence(c, a, run); err != nil {
-		return err
+	// Most series have neither: each seek costs as much as a month of pages.
+	if v.st.explained.Load() {
+		if err := v.lookEvidence(c, a, run); err != nil {
+			return err
+		}
 	}
-	if err := v.lookAside(c, a, run); err != nil {
-		return err
+	if v.st.aside.Load() {
+		if err := v.lookAside(c, a, run); err != nil {
+			return err
+		}
 	}
 	if n := len(a.present); n > 0 && (a.present[0].From < run.From || a.present[n-1].To > run.To) {
 		a.present = series.Intersect(nil, a.present, []series.Run{run})
@@ -61,7 +66,7 @@ func (v *view) lookCoverage(c cursor, a *absence, lo, hi int64, withMarks bool) 
 	entry := func() {
 		start := blockStart(r.block)
 		if r.damaged {
-			a.reasons = append(a.reasons, series.Gap{Run: blockRun(r.block), State: series.StateQuarantined, Reason: "the stored block is damaged"})
+			a.reasons = append(a.reasons, Absence{Run: blockRun(r.block), State: series.StateQuarantined, Reason: "the stored block is damaged"})
 		}
 		if withMarks {
 			for _, m := range r.marks {
@@ -125,7 +130,7 @@ func (v *view) lookAside(c cursor, a *absence, run series.Run) error {
 			if k := len(a.reasons) - 1; k >= n && a.reasons[k].To == slot {
 				a.reasons[k].To++
 			} else if k < n || a.reasons[k].To < slot {
-				a.reasons = append(a.reasons, series.Gap{Run: series.Run{From: slot, To: slot + 1}, State: series.StateQuarantined, Reason: "the bar was set aside"})
+				a.reasons = append(a.reasons, Absence{Run: series.Run{From: slot, To: slot + 1}, State: series.StateQuarantined, Reason: "the bar was set aside"})
 			}
 		}
 	}
@@ -206,7 +211,7 @@ func (v *view) scan(c cursor, run series.Run) (Scan, error) {
 	for _, g := range a.reasons {
 		hit := series.Intersect(nil, rest, []series.Run{g.Run})
 		for _, r := range hit {
-			sc.Gaps = append(sc.Gaps, series.Gap{Run: r, State: g.State, Reason: g.Reason})
+			sc.Gaps = append(sc.Gaps, series.Gap{Run: r, State: g.State, Note: note(&sc.Notes, g.Reason)})
 		}
 		if len(hit) > 0 {
 			rest = series.Subtract(nil, rest, hit)
@@ -218,6 +223,20 @@ func (v *view) scan(c cursor, run series.Run) (Scan, error) {
 	}
 	sortGaps(sc.Gaps)
 	return sc, nil
+}
+
+// note returns the number of a text among notes, to which it may add it.
+func note(notes *[]string, text string) int32 {
+	if text == "" {
+		return 0
+	}
+	for i := len(*notes) - 1; i >= max(0, len(*notes)-8); i-- { // the same few repeat
+		if (*notes)[i] == text {
+			return int32(i + 1)
+		}
+	}
+	*notes = append(*notes, text)
+	return int32(len(*notes))
 }
 
 func sortGaps(gs []series.Gap) {
@@ -264,7 +283,7 @@ func (v *view) coverage(c cursor, run series.Run) (Coverage, error) {
 			return
 		}
 		for _, r := range hit {
-			cov.Runs = append(cov.Runs, series.Gap{Run: r, State: st, Reason: reason})
+			cov.Runs = append(cov.Runs, series.Gap{Run: r, State: st, Note: note(&cov.Notes, reason)})
 			cov.States[st] += r.Len()
 		}
 		rest = series.Subtract(nil, rest, hit)
@@ -293,11 +312,11 @@ func (v *view) coverage(c cursor, run series.Run) (Coverage, error) {
 	return cov, nil
 }
 
-// joinStates joins neighbours of the same state and reason.
+// joinStates joins neighbours of the same state and note.
 func joinStates(gs []series.Gap) []series.Gap {
 	out := gs[:0]
 	for _, g := range gs {
-		if n := len(out); n > 0 && out[n-1].To == g.From && out[n-1].State == g.State && out[n-1].Reason == g.Reason {
+		if n := len(out); n > 0 && out[n-1].To == g.From && out[n-1].State == g.State && out[n-1].Note == g.Note {
 			out[n-1].To = g.To
 			continue
 		}

@@ -139,7 +139,18 @@ type Scan struct {
 	Present  int64      // bars in the run, in expected slots or not
 	Missing  int64      // expected slots without a bar and without a reason
 	// Gaps are the expected slots without a bar, in order, split by state.
-	Gaps []series.Gap
+	Gaps  []series.Gap
+	Notes []string // what the notes of the gaps stand for
+}
+
+// Reason says more than the state of g, one of the gaps; it may be empty.
+func (s *Scan) Reason(g series.Gap) string { return noteOf(s.Notes, g) }
+
+func noteOf(notes []string, g series.Gap) string {
+	if g.Note < 1 || int(g.Note) > len(notes) {
+		return ""
+	}
+	return notes[g.Note-1]
 }
 
 // Coverage splits a run of slots into states; the counts sum to its length.
@@ -148,9 +159,13 @@ type Coverage struct {
 	Grid   series.Grid
 	Run    series.Run
 	States [series.NumStates]int64
-	// Runs are the states in order; neighbours differ in state.
-	Runs []series.Gap
+	// Runs are the states in order; neighbours differ in state or note.
+	Runs  []series.Gap
+	Notes []string // what the notes of the runs stand for
 }
+
+// Reason says more than the state of r, one of the runs; it may be empty.
+func (c *Coverage) Reason(r series.Gap) string { return noteOf(c.Notes, r) }
 
 // Completeness is the share of slots with a bar or a known lack of trade among
 // those in which the market was open; ok is false when it never was.

@@ -54,6 +54,8 @@ type state struct {
 	relaxed relaxed
 
 	late atomic.Bool // blocks other than the tail wait to be folded
+	// Whether there may be evidence of absence, and bars in quarantine.
+	explained, aside atomic.Bool
 }
 
 const (
@@ -227,7 +229,30 @@ func (s *Store) loadRegistry() error {
 			return err
 		}
 	}
-	return nil
+	if err := s.markStates(spaceEvidence, func(st *state) { st.explained.Store(true) }); err != nil {
+		return err
+	}
+	return s.markStates(spaceAside, func(st *state) { st.aside.Store(true) })
+}
+
+// markStates calls mark for every series that has a key in a keyspace.
+func (s *Store) markStates(space byte, mark func(*state)) error {
+	c, err := s.eng.Cursor([]byte{space}, []byte{space + 1})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for ok := c.First(); ok; {
+		if len(c.Key()) < 5 {
+			return fmt.Errorf("key %x is too short", c.Key())
+		}
+		id := seriesOf(c.Key())
+		if st := s.ids[id]; st != nil {
+			mark(st)
+		}
+		ok = c.SeekGE(seriesKey(space, id+1))
+	}
+	return c.Err()
 }
 
 func (s *Store) loadEntry(key, value []byte) error {

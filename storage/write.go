@@ -550,6 +550,7 @@ func (c *change) aside(b series.Bar, reason string) error {
 	if err != nil || same {
 		return err
 	}
+	c.st.aside.Store(true)
 	value, _ := c.s.asideValue(e)
 	c.set(c.s.asideKey(c.st.id, &e), value)
 	return nil
