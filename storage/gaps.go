@@ -372,14 +372,16 @@ func (s *Store) GapsAll(ctx context.Context, span series.Span) ([]Scan, error) {
 	scans := make([]Scan, len(sts))
 	errs := make([]error, len(sts))
 	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(sts)) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; int(i) < len(sts); i = next.Add(1) - 1 {
-				scans[i], errs[i] = s.Gaps(ctx, sts[i].key, span)
-			}
-		})
+	work := func() {
+		for i := next.Add(1) - 1; int(i) < len(sts); i = next.Add(1) - 1 {
+			scans[i], errs[i] = s.Gaps(ctx, sts[i].key, span)
+		}
 	}
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(sts)/16) - 1 {
+		wg.Go(work)
+	}
+	work()
 	wg.Wait()
 	return scans, errors.Join(errs...)
 }
