@@ -189,17 +189,28 @@ func BenchmarkGaps(b *testing.B) {
 	}
 }
 
-// BenchmarkResample makes the hours of a year of minutes.
+// BenchmarkResample makes the hours of a year of minutes, adding up every block
+// anew or with the hours of whole blocks out of the cache.
 func BenchmarkResample(b *testing.B) {
-	s, all := loaded(b, 1)
-	var dst series.Columns
-	for b.Loop() {
-		if _, err := s.Resample(background, all[0].Key, series.Interval1h, series.Span{}, &dst); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if !slices.Equal(dst.Open, all[0].Hours.Open) || !slices.Equal(dst.Low, all[0].Hours.Low) {
-		b.Fatal("wrong hours")
+	for _, cache := range []string{"off", "on"} {
+		b.Run("cache="+cache, func(b *testing.B) {
+			o := storage.Options{DecodedBytes: -1}
+			if cache == "on" {
+				o.DecodedBytes = 0
+			}
+			s := open(b, o)
+			x := corpus()[0]
+			load(b, s, []*bench.Series{x})
+			var dst series.Columns
+			for b.Loop() {
+				if _, err := s.Resample(background, x.Key, series.Interval1h, series.Span{}, &dst); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if !slices.Equal(dst.Open, x.Hours.Open) || !slices.Equal(dst.Low, x.Hours.Low) {
+				b.Fatal("wrong hours")
+			}
+		})
 	}
 }
 

@@ -42,14 +42,7 @@ func (v *view) aggregate(ctx context.Context, parts []part, run series.Run, coar
 		if !x.ok {
 			return nil, false, nil
 		}
-		for i := range x.buckets {
-			b := &x.buckets[i]
-			if n := len(all); i == 0 && n > 0 && all[n-1].Index == b.Index {
-				all[n-1].Append(b)
-				continue
-			}
-			all = append(all, *b)
-		}
+		all = appendBuckets(all, x.buckets)
 	}
 	ps = make([]series.Part, len(all))
 	for i := range all {
@@ -123,35 +116,73 @@ func (g *gather) blocks(parts []part) (out gathered) {
 			}
 			valid = c.Next()
 		}
-		var key, data []byte
+		var value []byte
 		if n := int64(0); valid && !p.rows {
 			n, _ = numberOf(c.Key())
-			value, err := c.Value()
-			if n == p.block && err == nil && len(value) > 8 {
-				key, data = blockCheckKey(id, n, binary.LittleEndian.Uint64(value)), value[8:]
+			if v, err := c.Value(); n == p.block && err == nil && len(v) > 8 {
+				value = v
 			}
 		}
-		if data == nil { // rows to lay over it, or damage to be named
-			if key, data, err = g.rebuilt(w, p); err != nil {
-				return gathered{err: err}
-			}
+		if out.buckets, out.ok, err = g.block(w, p, value, out.buckets); err != nil {
+			return gathered{err: err}
 		}
-		h, err := block.ReadHeader(key, data, false)
-		if err != nil {
-			return gathered{err: corruptBlock(g.st, p.block, err.Error())}
-		}
-		if h.HasQuoteVolume || h.HasTrades || h.Stats.NonFinite > 0 {
+		if !out.ok {
 			return gathered{}
-		}
-		out.buckets, err = w.dec.Aggregate(key, data, blockSlots, block.Aggregation{
-			Width: g.width, Origin: g.origin + int64(blockStart(p.block)),
-			From: int(p.from), To: int(p.to), FillBit: uint32(series.ProvNoTrade),
-		}, out.buckets)
-		if err != nil {
-			return gathered{err: corruptBlock(g.st, p.block, err.Error())}
 		}
 	}
 	return out
+}
+
+// block adds up one block and appends its buckets; ok is false if it cannot be
+// added up this way. value is nil where the block has rows, or is damaged.
+func (g *gather) block(w *worker, p *part, value []byte, out []block.Bucket) (_ []block.Bucket, ok bool, err error) {
+	id := g.st.id
+	a := block.Aggregation{
+		Width: g.width, Origin: g.origin + int64(blockStart(p.block)),
+		From: int(p.from), To: int(p.to), FillBit: uint32(series.ProvNoTrade),
+	}
+	k := cacheKey{id: id, block: p.block, width: g.width, origin: a.Origin}
+	var key, data []byte
+	whole := value != nil && p.from == 0 && p.to == blockSlots
+	if value != nil {
+		k.version = binary.LittleEndian.Uint64(value)
+		if whole {
+			if x := g.s.cache.get(k); x != nil {
+				return appendBuckets(out, x.buckets), true, nil
+			}
+		}
+		key, data = blockCheckKey(id, p.block, k.version), value[8:]
+	} else if key, data, err = g.rebuilt(w, p); err != nil {
+		return out, false, err
+	}
+	h, err := block.ReadHeader(key, data, false)
+	if err != nil {
+		return out, false, corruptBlock(g.st, p.block, err.Error())
+	}
+	if whole && h.Rows != p.count {
+		return out, false, corruptBlock(g.st, p.block, "the block does not hold as many bars as its summary says")
+	}
+	if h.HasQuoteVolume || h.HasTrades || h.Stats.NonFinite > 0 {
+		return out, false, nil
+	}
+	w.buckets, err = w.dec.Aggregate(key, data, blockSlots, a, w.buckets[:0])
+	if err != nil {
+		return out, false, corruptBlock(g.st, p.block, err.Error())
+	}
+	if whole {
+		g.s.cache.putBuckets(k, w.buckets)
+	}
+	return appendBuckets(out, w.buckets), true, nil
+}
+
+// appendBuckets appends next to out; where a bucket reaches over the end of a
+// block, its two parts become one.
+func appendBuckets(out, next []block.Bucket) []block.Bucket {
+	if n := len(out); n > 0 && len(next) > 0 && out[n-1].Index == next[0].Index {
+		out[n-1].Append(&next[0])
+		next = next[1:]
+	}
+	return append(out, next...)
 }
 
 // rebuilt encodes a block with its rows laid over it, so that what waits to be

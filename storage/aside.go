@@ -69,6 +69,10 @@ func (s *Store) asideKey(id seriesID, e *Entry) []byte {
 // is there already, same time, reason and raw value, is not added again. Series
 // that do not exist are created, without bars.
 func (s *Store) SetAside(ctx context.Context, es []Entry) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.ops.Done()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -137,6 +141,11 @@ func (s *Store) hasAside(st *state, e *Entry, seen map[string]bool) (bool, error
 // order of series and time.
 func (s *Store) Aside(ctx context.Context, key *series.Key) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
+		if err := s.enter(); err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer s.ops.Done()
 		lo, hi := []byte{spaceAside}, []byte{spaceAside + 1}
 		if key != nil {
 			st := s.lookup(*key)

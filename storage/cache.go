@@ -2,14 +2,17 @@ package storage
 
 import (
 	"container/list"
+	"slices"
 	"sync"
+	"unsafe"
 
 	"github.com/barkeepdb/barkeep/storage/block"
 )
 
-// decodedCache keeps decoded blocks up to a number of bytes, the least
-// recently used going first. Its key holds the version of a block, so nothing
-// in it is ever out of date, and snapshots of the past find their own.
+// decodedCache keeps decoded blocks, and the buckets that blocks were added up
+// into, up to a number of bytes, the least recently used going first. Its key
+// holds the version of a block, so nothing in it is ever out of date, and
+// snapshots of the past find their own.
 type decodedCache struct {
 	mu           sync.Mutex // guards what follows
 	budget, used int64
@@ -22,19 +25,25 @@ type cacheKey struct {
 	id      seriesID
 	block   int64
 	version uint64
+	// Of buckets: their width and where they are anchored, see gather. A
+	// decoded block has a width of 0.
+	width  int
+	origin int64
 }
 
 type cacheEntry struct {
-	key  cacheKey
-	cols *block.Columns // all columns; never changed
-	size int64
+	key     cacheKey
+	cols    *block.Columns // all columns; never changed
+	buckets []block.Bucket // never changed
+	size    int64
 }
 
 func newDecodedCache(budget int64) *decodedCache {
 	return &decodedCache{budget: budget, entries: make(map[cacheKey]*list.Element), order: list.New()}
 }
 
-func (c *decodedCache) get(k cacheKey) *block.Columns {
+// get returns the entry of k, or nil.
+func (c *decodedCache) get(k cacheKey) *cacheEntry {
 	if c.budget <= 0 {
 		return nil
 	}
@@ -47,22 +56,33 @@ func (c *decodedCache) get(k cacheKey) *block.Columns {
 	}
 	c.hits++
 	c.order.MoveToFront(e)
-	return e.Value.(*cacheEntry).cols
+	return e.Value.(*cacheEntry)
 }
 
-// put hands cols over to the cache.
-func (c *decodedCache) put(k cacheKey, cols *block.Columns) {
-	size := columnsSize(cols)
-	if size > c.budget/8 {
+// putColumns hands cols over to the cache.
+func (c *decodedCache) putColumns(k cacheKey, cols *block.Columns) {
+	c.put(&cacheEntry{key: k, cols: cols, size: columnsSize(cols)})
+}
+
+// putBuckets keeps a copy of buckets.
+func (c *decodedCache) putBuckets(k cacheKey, buckets []block.Bucket) {
+	if c.budget <= 0 {
+		return
+	}
+	c.put(&cacheEntry{key: k, buckets: slices.Clone(buckets), size: int64(len(buckets))*int64(unsafe.Sizeof(block.Bucket{})) + 256})
+}
+
+func (c *decodedCache) put(x *cacheEntry) {
+	if x.size > c.budget/8 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.entries[k] != nil {
+	if c.entries[x.key] != nil {
 		return
 	}
-	c.entries[k] = c.order.PushFront(&cacheEntry{k, cols, size})
-	c.used += size
+	c.entries[x.key] = c.order.PushFront(x)
+	c.used += x.size
 	for c.used > c.budget {
 		e := c.order.Back()
 		x := e.Value.(*cacheEntry)

@@ -242,6 +242,8 @@ type worker struct {
 	enc  block.Encoder
 	dec  block.Decoder
 	cols block.Columns
+
+	buckets []block.Bucket
 }
 
 var workerPool = sync.Pool{New: func() any { return new(worker) }}

@@ -16,6 +16,10 @@ const deleteBatch = 64
 // stretches of 64 blocks, each all or nothing; after an error the count says
 // how many bars are gone.
 func (s *Store) Delete(ctx context.Context, key series.Key, span series.Span) (int64, error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.ops.Done()
 	st, err := s.known(key)
 	if err != nil {
 		return 0, err

@@ -27,6 +27,10 @@ type Absence struct {
 // them before is replaced. The state missing removes an explanation. States
 // that stand for a bar are refused.
 func (s *Store) Explain(ctx context.Context, key series.Key, gaps []Absence) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.ops.Done()
 	if err := ctx.Err(); err != nil {
 		return err
 	}

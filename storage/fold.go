@@ -33,6 +33,10 @@ func (s *Store) Append(ctx context.Context, key series.Key, b series.Bar, o Writ
 }
 
 func (s *Store) appendRelaxed(key series.Key, b series.Bar, o WriteOptions) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.ops.Done()
 	src, err := s.Source(o.Source)
 	if err != nil {
 		return err
@@ -138,6 +142,10 @@ func (s *Store) maintain() {
 
 // Compact folds late bars into their blocks now instead of in the background.
 func (s *Store) Compact(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.ops.Done()
 	if err := s.flushAll(); err != nil {
 		return err
 	}

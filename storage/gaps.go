@@ -168,6 +168,10 @@ func (v *view) listed(sym Symbol) series.Run {
 // zero span is from the first bar to the last. It reads summaries only: its
 // cost grows with the number of blocks and gaps, not of bars.
 func (v *Snapshot) Gaps(ctx context.Context, key series.Key, span series.Span) (Scan, error) {
+	if err := v.s.enter(); err != nil {
+		return Scan{}, err
+	}
+	defer v.s.ops.Done()
 	if err := ctx.Err(); err != nil {
 		return Scan{}, err
 	}
@@ -246,6 +250,10 @@ func sortGaps(gs []series.Gap) {
 // Coverage splits the slots of span into states. The zero span is from the
 // first bar to the last. It reads summaries only.
 func (v *Snapshot) Coverage(ctx context.Context, key series.Key, span series.Span) (Coverage, error) {
+	if err := v.s.enter(); err != nil {
+		return Coverage{}, err
+	}
+	defer v.s.ops.Done()
 	if err := ctx.Err(); err != nil {
 		return Coverage{}, err
 	}
@@ -346,6 +354,10 @@ func (s *Store) cursorNow(ctx context.Context, key series.Key) (*view, cursor, e
 
 // Gaps is [Snapshot.Gaps] on the store as it is now.
 func (s *Store) Gaps(ctx context.Context, key series.Key, span series.Span) (Scan, error) {
+	if err := s.enter(); err != nil {
+		return Scan{}, err
+	}
+	defer s.ops.Done()
 	x, c, err := s.cursorNow(ctx, key)
 	if err != nil {
 		return Scan{}, err
@@ -356,6 +368,10 @@ func (s *Store) Gaps(ctx context.Context, key series.Key, span series.Span) (Sca
 
 // Coverage is [Snapshot.Coverage] on the store as it is now.
 func (s *Store) Coverage(ctx context.Context, key series.Key, span series.Span) (Coverage, error) {
+	if err := s.enter(); err != nil {
+		return Coverage{}, err
+	}
+	defer s.ops.Done()
 	x, c, err := s.cursorNow(ctx, key)
 	if err != nil {
 		return Coverage{}, err
@@ -367,6 +383,10 @@ func (s *Store) Coverage(ctx context.Context, key series.Key, span series.Span) 
 // GapsAll is [Store.Gaps] for every series, sorted by symbol and interval, on
 // all cores. Each series is scanned as it is at one moment.
 func (s *Store) GapsAll(ctx context.Context, span series.Span) ([]Scan, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.ops.Done()
 	sts := s.all()
 	slices.SortFunc(sts, func(a, b *state) int { return compareKeys(a.key, b.key) })
 	scans := make([]Scan, len(sts))

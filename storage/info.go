@@ -9,6 +9,10 @@ import (
 
 // Series lists every series, sorted by symbol and interval.
 func (s *Store) Series() ([]Info, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.ops.Done()
 	var out []Info
 	for _, st := range s.all() {
 		i, err := s.info(st)
@@ -27,6 +31,10 @@ func compareKeys(a, b series.Key) int {
 
 // Info describes one series.
 func (s *Store) Info(key series.Key) (Info, error) {
+	if err := s.enter(); err != nil {
+		return Info{}, err
+	}
+	defer s.ops.Done()
 	st, err := s.known(key)
 	if err != nil {
 		return Info{}, err
@@ -54,6 +62,10 @@ func (s *Store) info(st *state) (Info, error) {
 // Latest returns the newest bar of a series; ok is false if it has none. It
 // reads no bar.
 func (s *Store) Latest(key series.Key) (bar series.Bar, ok bool, err error) {
+	if err := s.enter(); err != nil {
+		return series.Bar{}, false, err
+	}
+	defer s.ops.Done()
 	st, err := s.known(key)
 	if err != nil {
 		return series.Bar{}, false, err
@@ -78,8 +90,12 @@ type Stats struct {
 	Engine               EngineStats
 }
 
-// Stats returns the figures of the store.
+// Stats returns the figures of the store; of a closed one, nothing.
 func (s *Store) Stats() Stats {
+	if s.enter() != nil {
+		return Stats{}
+	}
+	defer s.ops.Done()
 	st := Stats{Changes: s.seq.Load(), Engine: s.eng.Stats()}
 	for _, x := range s.all() {
 		x.mu.Lock()

@@ -53,6 +53,10 @@ func (v *view) blocks(run series.Run) ([]part, error) {
 	return parts, err
 }
 
+// directParts is the number of blocks up to which a read gets its blocks one by
+// one: that is cheaper than to iterate to them.
+const directParts = 2
+
 // readerBlocks is the number of blocks from which a read uses a second core.
 const readerBlocks = 8
 
@@ -165,8 +169,7 @@ func (a *answer) decode(parts []part) {
 	}
 	w := workerPool.Get().(*worker)
 	defer workerPool.Put(w)
-	// One key of a few blocks is cheaper to get than to iterate to.
-	if len(parts) <= 2 {
+	if len(parts) <= directParts {
 		for i := range parts {
 			a.decodeOne(w, &parts[i])
 		}
@@ -253,7 +256,7 @@ const cacheParts = 4
 
 // cached reports whether a whole block should come out of the cache.
 func (a *answer) cached(p *part, value []byte) bool {
-	return a.parts <= cacheParts && a.want == ColAll && p.count > 0 && len(value) >= 8
+	return a.s.cache.budget > 0 && a.parts <= cacheParts && a.want == ColAll && p.count > 0 && len(value) >= 8
 }
 
 // columns returns the wanted columns of a block with its rows laid over them,
@@ -268,9 +271,9 @@ func (a *answer) columns(w *worker, p *part, value []byte) (*block.Columns, erro
 			return nil, errors.New("the block is too short")
 		}
 		version = binary.LittleEndian.Uint64(value)
-		k := cacheKey{a.st.id, p.block, version}
+		k := cacheKey{id: a.st.id, block: p.block, version: version}
 		if cached := a.s.cache.get(k); cached != nil {
-			cols = cached
+			cols = cached.cols
 		} else {
 			if want == block.All && a.s.cache.budget > 0 {
 				cols = new(block.Columns)
@@ -279,7 +282,7 @@ func (a *answer) columns(w *worker, p *part, value []byte) (*block.Columns, erro
 				return nil, err
 			}
 			if want == block.All {
-				a.s.cache.put(k, cols)
+				a.s.cache.putColumns(k, cols)
 			}
 		}
 	}

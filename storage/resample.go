@@ -15,6 +15,10 @@ import (
 // part for each bar: it says how many fine bars were expected and how many are
 // there.
 func (s *Store) Resample(ctx context.Context, key series.Key, coarse series.Interval, span series.Span, dst *series.Columns) ([]series.Part, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.ops.Done()
 	x, snap, err := s.viewNow(key)
 	if err != nil {
 		return nil, err
@@ -25,6 +29,10 @@ func (s *Store) Resample(ctx context.Context, key series.Key, coarse series.Inte
 
 // Resample is [Store.Resample] on the snapshot.
 func (v *Snapshot) Resample(ctx context.Context, key series.Key, coarse series.Interval, span series.Span, dst *series.Columns) ([]series.Part, error) {
+	if err := v.s.enter(); err != nil {
+		return nil, err
+	}
+	defer v.s.ops.Done()
 	x, err := v.view(key)
 	if err != nil {
 		return nil, err

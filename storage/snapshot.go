@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,14 +21,25 @@ type Snapshot struct {
 
 // Snapshot takes a snapshot. Relaxed writes that were answered before are in it.
 func (s *Store) Snapshot() (*Snapshot, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.ops.Done()
 	if err := s.flushAll(); err != nil {
 		return nil, err
 	}
 	return &Snapshot{s, s.eng.Snapshot()}, nil
 }
 
-// Close ends the snapshot.
-func (v *Snapshot) Close() error { return v.snap.Close() }
+// Close ends the snapshot. Close it before the store: after that it returns
+// [ErrClosed], as every other method does.
+func (v *Snapshot) Close() error {
+	if err := v.s.enter(); err != nil {
+		return err
+	}
+	defer v.s.ops.Done()
+	return v.snap.Close()
+}
 
 // view is one series as a snapshot shows it.
 type view struct {
@@ -142,6 +154,10 @@ func corruptPage(st *state, number int64, err error) error {
 // of them. Columns that were not asked for are empty. dst's memory is used
 // again where it suffices.
 func (v *Snapshot) Read(ctx context.Context, key series.Key, span series.Span, o ReadOptions, dst *series.Columns) error {
+	if err := v.s.enter(); err != nil {
+		return err
+	}
+	defer v.s.ops.Done()
 	x, err := v.view(key)
 	if err != nil {
 		return err
@@ -165,6 +181,11 @@ const chunkBlocks = 32
 // 46,000 at a time. The columns are valid until the next ones are asked for.
 func (v *Snapshot) Chunks(ctx context.Context, key series.Key, span series.Span, o ReadOptions) iter.Seq2[*series.Columns, error] {
 	return func(yield func(*series.Columns, error) bool) {
+		if err := v.s.enter(); err != nil {
+			yield(nil, err)
+			return
+		}
+		defer v.s.ops.Done()
 		x, err := v.view(key)
 		if err != nil {
 			yield(nil, err)
@@ -232,6 +253,21 @@ func (s *Store) viewNow(key series.Key) (*view, snapshot, error) {
 
 // Read is [Snapshot.Read] on the store as it is now.
 func (s *Store) Read(ctx context.Context, key series.Key, span series.Span, o ReadOptions, dst *series.Columns) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.ops.Done()
+	x, c, err := s.cursorNow(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if lo, hi := blocksOf(x.run(span).Intersect(x.all())); hi-lo <= directParts {
+		x.r = cursorReader{c}
+		return x.readSpan(ctx, span, o, dst)
+	}
+	// A series may be written while a long read goes on in several places at
+	// once, so that one needs a snapshot.
 	x, snap, err := s.viewNow(key)
 	if err != nil {
 		return err
@@ -239,9 +275,44 @@ func (s *Store) Read(ctx context.Context, key series.Key, span series.Span, o Re
 	return errors.Join(x.readSpan(ctx, span, o, dst), snap.Close())
 }
 
+// cursorReader reads through one cursor that is made already, one key or range
+// at a time: for a short read the making costs as much as the reading.
+type cursorReader struct{ c cursor }
+
+func (r cursorReader) Get(key []byte, use func([]byte) error) (bool, error) {
+	if !r.c.SeekGE(key) || !bytes.Equal(r.c.Key(), key) {
+		return false, r.c.Err()
+	}
+	v, err := r.c.Value()
+	if err != nil {
+		return false, err
+	}
+	return true, use(v)
+}
+
+func (r cursorReader) Cursor(lo, hi []byte) (cursor, error) { return &boundedCursor{r.c, lo, hi}, nil }
+
+// boundedCursor is a cursor over a part of what a wider one walks.
+type boundedCursor struct {
+	cursor
+	lo, hi []byte
+}
+
+func (b *boundedCursor) First() bool { return b.SeekGE(b.lo) }
+func (b *boundedCursor) SeekGE(key []byte) bool {
+	return b.cursor.SeekGE(key) && bytes.Compare(b.Key(), b.hi) < 0
+}
+func (b *boundedCursor) Next() bool   { return b.cursor.Next() && bytes.Compare(b.Key(), b.hi) < 0 }
+func (b *boundedCursor) Close() error { return nil }
+
 // Chunks is [Snapshot.Chunks] on the store as it is when the loop begins.
 func (s *Store) Chunks(ctx context.Context, key series.Key, span series.Span, o ReadOptions) iter.Seq2[*series.Columns, error] {
 	return func(yield func(*series.Columns, error) bool) {
+		if err := s.enter(); err != nil {
+			yield(nil, err)
+			return
+		}
+		defer s.ops.Done()
 		x, snap, err := s.viewNow(key)
 		if err != nil {
 			yield(nil, err)

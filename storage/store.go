@@ -37,8 +37,9 @@ type Store struct {
 	byName  map[string]series.SourceID
 	closed  bool
 
-	stop chan struct{} // closed by Close
-	wake chan struct{} // there is something to fold
+	ops  sync.WaitGroup // calls under way; see enter
+	stop chan struct{}  // closed by Close
+	wake chan struct{}  // there is something to fold
 	work sync.WaitGroup
 }
 
@@ -155,8 +156,21 @@ func (s *Store) open() error {
 	return s.loadSequence()
 }
 
-// Close writes out what relaxed writes left, waits for the maintenance and
-// closes the files. Reads and writes that are under way must have ended.
+// enter begins a call on the store, unless it is closed; the call ends with
+// s.ops.Done.
+func (s *Store) enter() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.ops.Add(1)
+	return nil
+}
+
+// Close waits for the calls under way, loops over bars included, writes out
+// what relaxed writes left and closes the files. Every later call returns
+// [ErrClosed]. Snapshots must have been closed.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -166,6 +180,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	close(s.stop)
+	s.ops.Wait()
 	s.work.Wait()
 	err := s.flushAll()
 	if cerr := s.eng.Close(); err == nil {
@@ -384,6 +399,10 @@ func (s *Store) commit(b batch) error {
 // SetPhase moves the grid of a series that has no bars yet: its bars open phase
 // milliseconds after the multiples of its interval. It creates the series.
 func (s *Store) SetPhase(k series.Key, phase series.Time) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.ops.Done()
 	st, err := s.create(k, phase)
 	if err != nil {
 		return err
@@ -431,6 +450,10 @@ func (s *Store) Source(name string) (series.SourceID, error) {
 	if ok {
 		return id, nil
 	}
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.ops.Done()
 	if len(name) > 64 {
 		return 0, fmt.Errorf("source name %.80q is longer than 64 bytes", name)
 	}
@@ -463,6 +486,10 @@ func (s *Store) SourceName(id series.SourceID) string {
 
 // SetSymbol stores what is known of a symbol beside its bars.
 func (s *Store) SetSymbol(symbol string, m Symbol) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.ops.Done()
 	if err := series.CheckSymbol(symbol); err != nil {
 		return err
 	}
@@ -512,6 +539,10 @@ func (s *Store) calendar(symbol string) (*series.Calendar, Symbol, error) {
 // Checkpoint writes a consistent copy of the store into dir, which must not
 // exist, while reads and writes go on.
 func (s *Store) Checkpoint(ctx context.Context, dir string) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.ops.Done()
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -39,6 +39,10 @@ func (r *VerifyReport) OK() bool { return len(r.Damaged) == 0 && len(r.Problems)
 // what summaries, ledger and journal say. Bars can be read and written
 // meanwhile. The error is only for what kept it from going on.
 func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
+	if err := s.enter(); err != nil {
+		return VerifyReport{}, err
+	}
+	defer s.ops.Done()
 	var rep VerifyReport
 	total := s.Stats().Blocks
 	sts := s.all()

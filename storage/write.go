@@ -22,6 +22,10 @@ import (
 // equal rank, are settled by o.OnConflict, and the loser is set aside. c is
 // not changed.
 func (s *Store) Write(ctx context.Context, key series.Key, c *series.Columns, o WriteOptions) (WriteResult, error) {
+	if err := s.enter(); err != nil {
+		return WriteResult{}, err
+	}
+	defer s.ops.Done()
 	if err := ctx.Err(); err != nil {
 		return WriteResult{}, err
 	}
