@@ -193,7 +193,7 @@ func (g *gather) rebuilt(w *worker, p *part) (key, data []byte, err error) {
 		sum.rows = 1
 	}
 	var cols block.Columns
-	if err := g.s.loadBlock(g.r, g.st, sum, block.All, &cols); err != nil {
+	if err := g.s.loadBlock(g.r, g.st, sum, &cols); err != nil {
 		return nil, nil, err
 	}
 	if len(cols.Slot) == 0 {

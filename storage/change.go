@@ -276,7 +276,7 @@ const loadBytes = 256 << 10
 // commit writes the change. The returned function waits until it is durable.
 func (c *change) commit(durable bool) (wait func() error, err error) {
 	c.ledger.changes = c.seq
-	encoded := c.ledger.encode(nil)
+	encoded := c.ledger.encode()
 	key := seriesKey(spaceLedger, c.st.id)
 	if c.bytes >= loadBytes && len(c.gone) == 0 {
 		wait, err = c.load(key, encoded)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -113,14 +114,14 @@ func FuzzPage(f *testing.F) {
 func FuzzLedger(f *testing.F) {
 	l := &ledger{changes: 7, bars: 3, blocks: 1, first: 1, last: 5, tail: &summary{present: []span16{{1, 2}, {4, 6}}, marks: []mark{{span16{4, 5}, series.StateCorrected}}, rows: 2}}
 	l.lastBar = flat(5, 1).Bar(0)
-	f.Add(l.encode(nil))
+	f.Add(l.encode())
 	g := series.Grid{Interval: series.Interval1m}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := decodeLedger(g, b)
 		if err != nil {
 			return
 		}
-		if again := l.encode(nil); !bytes.Equal(again, b) {
+		if again := l.encode(); !bytes.Equal(again, b) {
 			if m, err := decodeLedger(g, again); err != nil || m.bars != l.bars {
 				t.Fatal("a ledger that decodes does not encode")
 			}
@@ -172,9 +173,7 @@ func TestJournal(t *testing.T) {
 	states := []state{{}}
 	clone := func() state {
 		c := state{}
-		for k, v := range now {
-			c[k] = v
-		}
+		maps.Copy(c, now)
 		return c
 	}
 	for i := range 120 {

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage/block"
@@ -97,7 +98,7 @@ func (c *change) deleteBlock(p *part) (putSummary, error) {
 		return putSummary{old, &summary{block: p.block}}, nil
 	}
 	var cols, removed, rest block.Columns
-	if err := c.s.loadBlock(c.s.eng, c.st, old, block.All, &cols); err != nil {
+	if err := c.s.loadBlock(c.s.eng, c.st, old, &cols); err != nil {
 		return putSummary{}, err
 	}
 	for i, slot := range cols.Slot {
@@ -169,7 +170,7 @@ func (c *change) findEnds() error {
 		return nil
 	}
 	var cols block.Columns
-	if err := c.s.loadBlock(c.s.eng, c.st, t, block.All, &cols); err != nil {
+	if err := c.s.loadBlock(c.s.eng, c.st, t, &cols); err != nil {
 		return err
 	}
 	l.lastBar = rowBar(&cols, len(cols.Slot)-1)
@@ -201,8 +202,8 @@ func (c *change) findTail(lo, hi int64) error {
 		if err != nil {
 			return err
 		}
-		for i := len(p.blocks) - 1; i >= 0; i-- {
-			if s := p.blocks[i]; len(s.present) > 0 {
+		for _, s := range slices.Backward(p.blocks) {
+			if len(s.present) > 0 {
 				c.ledger.tail = s
 				p.put(&summary{block: s.block}) // takes it out
 				c.dirty[n] = true

@@ -7,7 +7,7 @@ import (
 	"github.com/barkeepdb/barkeep/series"
 )
 
-// ErrClosed: the store was closed.
+// ErrClosed is what calls on a closed store return.
 var ErrClosed = errors.New("store is closed")
 
 // CorruptError says which bars cannot be read and why. It wraps

@@ -123,7 +123,7 @@ func (s *Store) maintain() {
 	fold.Stop()
 	report := func(what string, err error) {
 		if err != nil {
-			s.opts.Logger.Error(what, "err", err)
+			s.opts.Logger.Error("maintenance failed and will be tried again", "what", what, "err", err)
 		}
 	}
 	for {
@@ -131,11 +131,11 @@ func (s *Store) maintain() {
 		case <-s.stop:
 			return
 		case <-tick.C:
-			report("relaxed bars were not written", s.flushAll())
+			report("write relaxed bars", s.flushAll())
 		case <-s.wake:
 			fold.Reset(foldDelay)
 		case <-fold.C:
-			report("late bars were not folded", s.compact(s.stop))
+			report("fold late bars", s.compact(s.stop))
 		}
 	}
 }
@@ -198,7 +198,7 @@ func (s *Store) foldSome(st *state) (more bool, err error) {
 			return false, err
 		}
 		var cols block.Columns
-		if err := s.loadBlock(s.eng, st, old, block.All, &cols); err != nil {
+		if err := s.loadBlock(s.eng, st, old, &cols); err != nil {
 			return false, err
 		}
 		c.jobs = append(c.jobs, encodeJob{sum: newSummary(b, &cols), cols: cols})

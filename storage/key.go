@@ -93,6 +93,7 @@ func blockOf(n series.Slot) int64    { return floorDiv(int64(n), blockSlots) }
 func blockStart(b int64) series.Slot { return series.Slot(b * blockSlots) }
 func pageOf(block int64) int64       { return floorDiv(block, pageBlocks) }
 func blockRun(b int64) series.Run    { return series.Run{From: blockStart(b), To: blockStart(b + 1)} }
+
 func blocksOf(r series.Run) (lo, hi int64) { // half-open
 	if r.Empty() {
 		return 0, 0

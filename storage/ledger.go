@@ -34,10 +34,9 @@ var (
 // encode writes: u8 version, six 8-byte integers, then while there are bars the
 // last bar as a row and the tail as one entry each of a coverage and a stats
 // page, then a CRC32C of all of it.
-func (l *ledger) encode(dst []byte) []byte {
+func (l *ledger) encode() []byte {
 	le := binary.LittleEndian
-	n := len(dst)
-	dst = append(dst, ledgerVersion)
+	dst := append(make([]byte, 0, 320), ledgerVersion)
 	for _, v := range [...]uint64{l.changes, uint64(l.bars), uint64(l.blocks), uint64(l.bytes), uint64(l.pending), uint64(l.first), uint64(l.last)} {
 		dst = le.AppendUint64(dst, v)
 	}
@@ -49,7 +48,7 @@ func (l *ledger) encode(dst []byte) []byte {
 		le.PutUint16(dst[at:], uint16(len(dst)-at-2))
 		dst = appendStats(dst, l.tail.block, &l.tail.stats)
 	}
-	return le.AppendUint32(dst, crc32.Checksum(dst[n:], castagnoli))
+	return le.AppendUint32(dst, crc32.Checksum(dst, castagnoli))
 }
 
 func decodeLedger(g series.Grid, b []byte) (*ledger, error) {

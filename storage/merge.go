@@ -39,8 +39,10 @@ func appendRowTo(cols *block.Columns, r *row, want block.Set) {
 		col *[]float64
 		v   float64
 	}{
-		{block.ColOpen, &cols.Open, r.bar.Open}, {block.ColHigh, &cols.High, r.bar.High},
-		{block.ColLow, &cols.Low, r.bar.Low}, {block.ColClose, &cols.Close, r.bar.Close},
+		{block.ColOpen, &cols.Open, r.bar.Open},
+		{block.ColHigh, &cols.High, r.bar.High},
+		{block.ColLow, &cols.Low, r.bar.Low},
+		{block.ColClose, &cols.Close, r.bar.Close},
 		{block.ColVolume, &cols.Volume, r.bar.Volume},
 	} {
 		if want.Has(x.set) {
@@ -243,19 +245,17 @@ func addSlots(present []span16, rs []row) []span16 {
 	return out
 }
 
-// loadBlock reads the wanted columns of a block with its rows laid over it.
-// Slots are always read.
-func (s *Store) loadBlock(r reader, st *state, sum *summary, want block.Set, dst *block.Columns) error {
+// loadBlock reads a block with its rows laid over it.
+func (s *Store) loadBlock(r reader, st *state, sum *summary, dst *block.Columns) error {
 	if sum.damaged {
 		return corruptBlock(st, sum.block, "set aside as damaged, to be fetched again")
 	}
-	want |= block.ColSlot
 	version := uint64(0)
 	found, err := r.Get(numberKey(spaceBlock, st.id, sum.block), func(v []byte) error {
 		w := workerPool.Get().(*worker)
 		defer workerPool.Put(w)
 		var err error
-		version, err = decodeBlock(&w.dec, st.id, sum.block, v, want, dst)
+		version, err = decodeBlock(&w.dec, st.id, sum.block, v, block.All, dst)
 		return err
 	})
 	if err != nil {
@@ -274,7 +274,7 @@ func (s *Store) loadBlock(r reader, st *state, sum *summary, want block.Set, dst
 	if err != nil {
 		return corruptBlock(st, sum.block, err.Error())
 	}
-	*dst = overlaySet(dst, rs, want)
+	*dst = overlay(dst, rs)
 	return nil
 }
 

@@ -68,11 +68,12 @@ func runs(run series.Run, in func(series.Slot) bool) []series.Run {
 
 // checkAgainst compares everything that can be asked of a series with the
 // model, slot by slot.
-func checkAgainst(t *testing.T, ctx context.Context, s interface {
+func checkAgainst(ctx context.Context, t *testing.T, s interface {
 	Read(context.Context, series.Key, series.Span, storage.ReadOptions, *series.Columns) error
 	Gaps(context.Context, series.Key, series.Span) (storage.Scan, error)
 	Coverage(context.Context, series.Key, series.Span) (storage.Coverage, error)
-}, key series.Key, m *model, r *rand.Rand) {
+}, key series.Key, m *model, r *rand.Rand,
+) {
 	t.Helper()
 	slots := m.slots()
 	span := series.Span{}
@@ -291,7 +292,7 @@ func runModel(t *testing.T, seed uint64, steps int) {
 			}
 		case what == 10:
 			for _, x := range shots {
-				checkAgainst(t, ctx, x.snap, key, x.m, r)
+				checkAgainst(ctx, t, x.snap, key, x.m, r)
 				if err := x.snap.Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -314,11 +315,11 @@ func runModel(t *testing.T, seed uint64, steps int) {
 		if _, err := s.Info(key); err != nil {
 			continue
 		}
-		checkAgainst(t, ctx, s, key, m, r)
+		checkAgainst(ctx, t, s, key, m, r)
 		checkTotals(t, s, key, m)
 	}
 	for _, x := range shots {
-		checkAgainst(t, ctx, x.snap, key, x.m, r)
+		checkAgainst(ctx, t, x.snap, key, x.m, r)
 		_ = x.snap.Close()
 	}
 	rep, err := s.Verify(ctx, storage.VerifyOptions{})

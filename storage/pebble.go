@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -127,7 +128,7 @@ func (p *pebbleEngine) Commit(b batch, durable bool) (func() error, error) {
 		if durable {
 			err = pb.SyncWait()
 		}
-		_ = pb.Batch.Close() // only returns memory to a pool
+		_ = pb.Close() // only returns memory to a pool
 		return err
 	}, nil
 }
@@ -179,7 +180,7 @@ func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) { return pebbleIte
 
 func pebbleGet(r pebble.Reader, key []byte, use func([]byte) error) (bool, error) {
 	v, closer, err := r.Get(key)
-	if err == pebble.ErrNotFound {
+	if errors.Is(err, pebble.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
@@ -230,6 +231,7 @@ func (b *pebbleBatch) Delete(key []byte) error     { return b.Batch.Delete(key, 
 func (b *pebbleBatch) DeleteRange(lo, hi []byte) error {
 	return b.Batch.DeleteRange(lo, hi, nil)
 }
+
 func (b *pebbleBatch) Expect(key, value []byte) {
 	b.expected = append(b.expected, expectation{key, value})
 }
@@ -373,11 +375,11 @@ func (f *bufferedFile) Close() error {
 type pebbleLogger struct{ l *slog.Logger }
 
 func (p pebbleLogger) Infof(format string, args ...any) {
-	p.l.Debug(fmt.Sprintf(format, args...))
+	p.l.Debug("engine", "text", fmt.Sprintf(format, args...))
 }
 
 func (p pebbleLogger) Errorf(format string, args ...any) {
-	p.l.Error(fmt.Sprintf(format, args...))
+	p.l.Error("engine", "text", fmt.Sprintf(format, args...))
 }
 
 func (p pebbleLogger) Fatalf(format string, args ...any) {

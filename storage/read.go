@@ -109,9 +109,14 @@ func (w Columns) blockSet() block.Set {
 		c Columns
 		b block.Set
 	}{
-		{ColOpen, block.ColOpen}, {ColHigh, block.ColHigh}, {ColLow, block.ColLow},
-		{ColClose, block.ColClose}, {ColVolume, block.ColVolume}, {ColQuoteVolume, block.ColQuoteVolume},
-		{ColTrades, block.ColTrades}, {ColProv, block.ColProv},
+		{ColOpen, block.ColOpen},
+		{ColHigh, block.ColHigh},
+		{ColLow, block.ColLow},
+		{ColClose, block.ColClose},
+		{ColVolume, block.ColVolume},
+		{ColQuoteVolume, block.ColQuoteVolume},
+		{ColTrades, block.ColTrades},
+		{ColProv, block.ColProv},
 	} {
 		if w&x.c != 0 {
 			s |= x.b

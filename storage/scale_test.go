@@ -58,7 +58,7 @@ func summariesOnly(tb testing.TB, s *Store, n, years, gapsAYear int) (gaps, miss
 				tb.Fatal(err)
 			}
 		}
-		if err := batch.Set(seriesKey(spaceLedger, st.id), l.encode(nil)); err != nil {
+		if err := batch.Set(seriesKey(spaceLedger, st.id), l.encode()); err != nil {
 			tb.Fatal(err)
 		}
 		if err := s.commit(batch); err != nil {

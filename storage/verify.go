@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -132,8 +133,9 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 // verifyBlock decodes a block and compares it with its summary.
 func (s *Store) verifyBlock(v *view, sum *summary) *CorruptError {
 	var cols block.Columns
-	if err := s.loadBlock(v.r, v.st, sum, block.All, &cols); err != nil {
-		if c, ok := err.(*CorruptError); ok {
+	if err := s.loadBlock(v.r, v.st, sum, &cols); err != nil {
+		var c *CorruptError
+		if errors.As(err, &c) {
 			return c
 		}
 		return corruptBlock(v.st, sum.block, err.Error())

@@ -312,14 +312,14 @@ func (w *writer) planBlock(b int64, i, j int) error {
 			return nil
 		}
 		var cols block.Columns
-		if err := w.s.loadBlock(w.s.eng, w.st, had, block.All, &cols); err != nil {
+		if err := w.s.loadBlock(w.s.eng, w.st, had, &cols); err != nil {
 			return err
 		}
 		w.block(had, b, overlay(&cols, rs))
 		return nil
 	}
 	var cols block.Columns
-	if err := w.s.loadBlock(w.s.eng, w.st, had, block.All, &cols); err != nil {
+	if err := w.s.loadBlock(w.s.eng, w.st, had, &cols); err != nil {
 		return err
 	}
 	keep, replaced, err := w.settle(&cols, i, j)

@@ -37,14 +37,20 @@ type work struct {
 
 var works = []work{
 	{name: "size", title: "size", unit: "bytes/bar", run: size},
-	{name: "load", title: "bulk load, durable at the end", unit: "M bars/s", higher: true, bars: true,
-		run: func(t *trial) (float64, error) { return perSecond(t.bars, t.loaded), nil }},
+	{
+		name: "load", title: "bulk load, durable at the end", unit: "M bars/s", higher: true, bars: true,
+		run: func(t *trial) (float64, error) { return perSecond(t.bars, t.loaded), nil },
+	},
 	{name: "year", title: "one symbol-year into Go slices", unit: "M bars/s", higher: true, bars: true, run: readYear},
 	{name: "day", title: "one random day, p50", unit: "us", bars: true, run: readDay},
-	{name: "gaps", title: "every gap of a symbol-year", unit: "ms",
-		run: func(t *trial) (float64, error) { return gaps(t, t.ids[:1]) }},
-	{name: "gapsall", title: "every gap of all series", unit: "ms",
-		run: func(t *trial) (float64, error) { return gaps(t, t.ids) }},
+	{
+		name: "gaps", title: "every gap of a symbol-year", unit: "ms",
+		run: func(t *trial) (float64, error) { return gaps(t, t.ids[:1]) },
+	},
+	{
+		name: "gapsall", title: "every gap of all series", unit: "ms",
+		run: func(t *trial) (float64, error) { return gaps(t, t.ids) },
+	},
 	{name: "resample", title: "resample 1m to 1h, a symbol-year", unit: "ms", run: resampleYear},
 	{name: "latest", title: "latest bar of every series", unit: "us", run: latest},
 	{name: "append", title: "one durable append, p50", unit: "ms", bars: true, run: appendDurable},

@@ -66,7 +66,7 @@ func (d *Decoder) Aggregate(key, data []byte, maxRows int, a Aggregation, out []
 		d.aggregateFloats(a.FillBit)
 	}
 	for i := range d.l.amounts {
-		if d.l.hasAmount(i) && !(a.SkipExtras && i > 0) {
+		if d.l.hasAmount(i) && (!a.SkipExtras || i == 0) {
 			d.aggregateAmount(i)
 		}
 	}

@@ -27,8 +27,13 @@ func same(a, b *block.Columns) error {
 		name string
 		a, b []float64
 	}{
-		{"open", a.Open, b.Open}, {"high", a.High, b.High}, {"low", a.Low, b.Low}, {"close", a.Close, b.Close},
-		{"volume", a.Volume, b.Volume}, {"quote volume", a.QuoteVolume, b.QuoteVolume}, {"trades", a.Trades, b.Trades},
+		{"open", a.Open, b.Open},
+		{"high", a.High, b.High},
+		{"low", a.Low, b.Low},
+		{"close", a.Close, b.Close},
+		{"volume", a.Volume, b.Volume},
+		{"quote volume", a.QuoteVolume, b.QuoteVolume},
+		{"trades", a.Trades, b.Trades},
 	} {
 		if len(x.a) != len(x.b) {
 			return fmt.Errorf("%d values of %s, want %d", len(x.b), x.name, len(x.a))
@@ -100,9 +105,12 @@ func checkProjections(t testing.TB, c *block.Columns, data []byte) {
 			p   *[]float64
 			q   *[]float64
 		}{
-			{block.ColOpen, &full.Open, &got.Open}, {block.ColHigh, &full.High, &got.High},
-			{block.ColLow, &full.Low, &got.Low}, {block.ColClose, &full.Close, &got.Close},
-			{block.ColVolume, &full.Volume, &got.Volume}, {block.ColQuoteVolume, &full.QuoteVolume, &got.QuoteVolume},
+			{block.ColOpen, &full.Open, &got.Open},
+			{block.ColHigh, &full.High, &got.High},
+			{block.ColLow, &full.Low, &got.Low},
+			{block.ColClose, &full.Close, &got.Close},
+			{block.ColVolume, &full.Volume, &got.Volume},
+			{block.ColQuoteVolume, &full.QuoteVolume, &got.QuoteVolume},
 			{block.ColTrades, &full.Trades, &got.Trades},
 		} {
 			if !want.Has(col.set) {

@@ -54,7 +54,7 @@ func TestDump(t *testing.T) {
 
 func parseRows(input string) (*Columns, error) {
 	c := &Columns{}
-	for _, line := range strings.Split(input, "\n") {
+	for line := range strings.SplitSeq(input, "\n") {
 		f := strings.Fields(line)
 		if f[0] == "repeat" {
 			n, _ := strconv.Atoi(f[1])

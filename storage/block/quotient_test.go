@@ -68,7 +68,7 @@ func nearMidpoints(e uint8, limit uint64) []int64 {
 		for r := int64(-3); r <= 3; r++ {
 			n := new(big.Int).Mul(inv, big.NewInt(r))
 			n.Mod(n, five)
-			for k := 0; k < 40; k++ {
+			for k := range 40 {
 				if n.IsUint64() && n.Uint64() < limit {
 					out = append(out, n.Int64())
 				}

@@ -162,7 +162,7 @@ func at8(t unsafe.Pointer, field, state uintptr) uintptr {
 	return uintptr(*(*uint8)(unsafe.Add(t, field+state)))
 }
 
-func at64(t unsafe.Pointer, field, state uintptr) uint64 {
+func at64(t unsafe.Pointer, field, state uintptr) uint64 { //nolint:unparam // the shape of at8, whatever the fields
 	return *(*uint64)(unsafe.Add(t, field+8*state))
 }
 
