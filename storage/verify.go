@@ -134,8 +134,7 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 func (s *Store) verifyBlock(v *view, sum *summary) *CorruptError {
 	var cols block.Columns
 	if err := s.loadBlock(v.r, v.st, sum, &cols); err != nil {
-		var c *CorruptError
-		if errors.As(err, &c) {
+		if c, ok := errors.AsType[*CorruptError](err); ok {
 			return c
 		}
 		return corruptBlock(v.st, sum.block, err.Error())
