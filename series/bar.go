@@ -16,6 +16,15 @@ type Bar struct {
 	Prov                   Prov
 }
 
+// NewBar returns an observed bar without quote volume and number of trades. In
+// a Bar made by hand those two are 0, which says that somebody counted them.
+func NewBar(t Time, open, high, low, close, volume float64) Bar {
+	return Bar{
+		Time: t, Open: open, High: high, Low: low, Close: close, Volume: volume,
+		QuoteVolume: math.NaN(), Trades: math.NaN(),
+	}
+}
+
 // Check returns an error that names the first field that cannot be stored as
 // a price or a volume: not finite. The sign of a price is the instrument's
 // business (oil closed at -37.63 on 2020-04-20), and so is an open outside of
