@@ -55,7 +55,9 @@ func (s *Store) info(st *state) (Info, error) {
 	if l.bars > 0 {
 		i.First, i.Last = grid.Time(l.first), grid.Time(l.last)
 	}
-	i.Quarantined, err = s.countAside(s.eng, st)
+	if st.aside.Load() {
+		i.Quarantined, err = s.countAside(s.eng, st)
+	}
 	return i, err
 }
 
