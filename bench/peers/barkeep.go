@@ -52,23 +52,17 @@ const barkeepColumns = storage.ColOpen | storage.ColHigh | storage.ColLow | stor
 
 func (e *barkeepEngine) Gaps(ids []int) ([][]series.Run, error) {
 	gaps := make([][]series.Run, len(ids))
-	err := parallel(len(ids), func(_, i int) error {
-		key := e.keys[ids[i]]
-		info, err := e.store.Info(key)
+	for i, id := range ids {
+		scan, err := e.store.Gaps(all, e.keys[id], series.Span{})
 		if err != nil {
-			return err
-		}
-		scan, err := e.store.Gaps(all, key, series.Span{From: info.First, To: info.Last + 1})
-		if err != nil {
-			return err
+			return nil, err
 		}
 		gaps[i] = make([]series.Run, len(scan.Gaps))
 		for k, g := range scan.Gaps {
 			gaps[i][k] = g.Run
 		}
-		return nil
-	})
-	return gaps, err
+	}
+	return gaps, nil
 }
 
 func (e *barkeepEngine) Resample(id int, dst *series.Columns) error {
