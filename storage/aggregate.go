@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -27,6 +28,46 @@ func (v *view) aggregate(ctx context.Context, parts []part, run series.Run, coar
 		// Slot 0 of the fine grid, counted from where coarse slot 0 opens.
 		origin: int64((fine.Time(0) - coarse.Time(0)) / width),
 	}
+	var cur block.Bucket // the last one so far: the next block may go on with it
+	emit := func() {
+		bar := bucketBar(&cur, coarse)
+		if coarse.Time(series.Slot(cur.Index)+1) > now {
+			bar.Prov |= series.ProvForming
+		}
+		dst.Append(bar)
+		ps = append(ps, series.Part{Expected: int32(g.width), Present: int32(cur.Bars)})
+	}
+	for stretch := range slices.Chunk(parts, gatherBlocks) {
+		for _, x := range g.side(stretch) {
+			if x.err != nil || !x.ok {
+				dst.Reset()
+				return nil, false, x.err
+			}
+			for i := range x.buckets {
+				switch b := &x.buckets[i]; {
+				case cur.Bars == 0:
+					cur = *b
+				case cur.Index == b.Index:
+					cur.Append(b)
+				default:
+					emit()
+					cur = *b
+				}
+			}
+		}
+	}
+	if cur.Bars > 0 {
+		emit()
+	}
+	return ps, true, nil
+}
+
+// gatherBlocks bounds how many blocks are added up before their buckets become
+// bars: a year of minutes.
+const gatherBlocks = 368
+
+// side adds up parts of a stretch side by side; the answers are in order.
+func (g *gather) side(parts []part) []gathered {
 	workers := max(1, min(runtime.GOMAXPROCS(0), len(parts)/readerBlocks))
 	got := make([]gathered, workers)
 	var wg sync.WaitGroup
@@ -34,27 +75,7 @@ func (v *view) aggregate(ctx context.Context, parts []part, run series.Run, coar
 		wg.Go(func() { got[k] = g.blocks(parts[k*len(parts)/workers : (k+1)*len(parts)/workers]) })
 	}
 	wg.Wait()
-	var all []block.Bucket
-	for _, x := range got {
-		if x.err != nil {
-			return nil, false, x.err
-		}
-		if !x.ok {
-			return nil, false, nil
-		}
-		all = appendBuckets(all, x.buckets)
-	}
-	ps = make([]series.Part, len(all))
-	for i := range all {
-		b := &all[i]
-		bar := bucketBar(b, coarse)
-		if coarse.Time(series.Slot(b.Index)+1) > now {
-			bar.Prov |= series.ProvForming
-		}
-		dst.Append(bar)
-		ps[i] = series.Part{Expected: int32(g.width), Present: int32(b.Bars)}
-	}
-	return ps, true, nil
+	return got
 }
 
 func bucketBar(b *block.Bucket, coarse series.Grid) series.Bar {
@@ -95,6 +116,7 @@ func (g *gather) blocks(parts []part) (out gathered) {
 	w := workerPool.Get().(*worker)
 	defer workerPool.Put(w)
 	out.ok = true
+	out.buckets = make([]block.Bucket, 0, len(parts)*(blockSlots/g.width+1)+1)
 	id := g.st.id
 	c, err := g.r.Cursor(numberKey(spaceBlock, id, parts[0].block), numberKey(spaceBlock, id, parts[len(parts)-1].block+1))
 	if err != nil {
