@@ -112,7 +112,13 @@ func (s steps) divisor() series.Interval {
 	return 0
 }
 
-// contradicts returns an error if the sample cannot be bars of want.
+// enough is how many steps show an interval even if a few bars stand off the
+// grid; fewer may all be wide or odd by chance, such as bars that mend a hole.
+const enough = 10
+
+// contradicts returns an error if the sample evidently holds bars of another
+// interval than want. Single bars off the grid of want are no evidence: whoever
+// stores the bars refuses these and keeps the others.
 func (s steps) contradicts(want series.Interval) error {
 	if s.count == 0 || s.mode == want.Width() {
 		return nil
@@ -121,18 +127,41 @@ func (s steps) contradicts(want series.Interval) error {
 	if found == want {
 		return nil
 	}
-	width := want.Width()
-	if want == series.Interval1M {
-		width = 28 * series.Day
-	}
-	// fewer than ten steps may all be wide by chance: bars that mend a hole
-	finer := s.where(func(d series.Time) bool { return d < width-series.Hour || want.Intraday() && d < width })
-	coarser := s.count >= 10 && (found == series.Interval1M || s.divisor() > want && found > want)
-	if finer <= 0.05 && !coarser {
+	odd := s.where(func(d series.Time) bool { return !fits(d, want) })
+	crowded := s.share == 1 && s.mode > 0 && s.crowds(want)
+	switch {
+	case !found.Valid():
+		if s.count < enough || odd < 0.9 {
+			return nil
+		}
+		return fmt.Errorf("the interval %s does not fit the file: %.0f%% of its steps are %s", want, 100*s.share, time.Duration(s.mode)*time.Millisecond)
+	case found < want && odd >= 0.5 && (s.count >= enough || crowded):
+	case found > want && s.count >= enough && (found == series.Interval1M || s.divisor() > want):
+	default:
 		return nil
 	}
-	if !found.Valid() {
-		return fmt.Errorf("the interval %s does not fit the file: %.0f%% of its steps are %s", want, 100*s.share, time.Duration(s.mode)*time.Millisecond)
-	}
 	return fmt.Errorf("the interval %s does not fit the file, whose bars are %s: give --interval %s or another file", want, found, found)
+}
+
+// crowds reports whether even steps leave most bars no place on any grid of i,
+// which no single bar off the grid does.
+func (s steps) crowds(i series.Interval) bool {
+	w := i.Width()
+	if w == 0 {
+		w = 28 * series.Day
+	}
+	bars := series.Time(s.count + 1)
+	return bars > 2*((bars*s.mode+w-1)/w)
+}
+
+// fits reports whether two bars of interval i may be d apart. Days of a zone
+// are an hour shorter or longer when its clock changes.
+func fits(d series.Time, i series.Interval) bool {
+	switch {
+	case i == series.Interval1M:
+		return d >= 28*series.Day-series.Hour
+	case i.Intraday():
+		return d%i.Width() == 0
+	}
+	return d >= i.Width()-series.Hour
 }
