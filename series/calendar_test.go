@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/barkeepdb/barkeep/series"
 	"github.com/cockroachdb/datadriven"
 	"pgregory.net/rapid"
+
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // TestCalendarScripts runs testdata/calendar: months drawn as a wall calendar,

@@ -4,8 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/barkeepdb/barkeep/series"
 	"pgregory.net/rapid"
+
+	"github.com/barkeepdb/barkeep/series"
 )
 
 func TestGridTable(t *testing.T) {

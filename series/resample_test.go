@@ -9,9 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/barkeepdb/barkeep/series"
 	"github.com/cockroachdb/datadriven"
 	"pgregory.net/rapid"
+
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // TestResampleScripts runs testdata/resample. A line of input is the time of a

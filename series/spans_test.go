@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/barkeepdb/barkeep/series"
 	"github.com/cockroachdb/datadriven"
 	"pgregory.net/rapid"
+
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // TestSpans runs testdata/spans. A set is drawn as a line on which a character

@@ -19,11 +19,18 @@ import (
 	"github.com/barkeepdb/barkeep/series/barfile"
 )
 
+// mustDo panics on an error of a writer into memory.
+func mustDo(errs ...error) {
+	if err := errors.Join(errs...); err != nil {
+		panic(err)
+	}
+}
+
 func gzipped(b []byte) []byte {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
-	w.Write(b)
-	w.Close()
+	_, err := w.Write(b)
+	mustDo(err, w.Close())
 	return out.Bytes()
 }
 
@@ -49,9 +56,10 @@ func zipped(files ...file) []byte {
 		if err != nil {
 			panic(err)
 		}
-		e.Write(f.data)
+		_, err = e.Write(f.data)
+		mustDo(err)
 	}
-	w.Close()
+	mustDo(w.Close())
 	return out.Bytes()
 }
 
@@ -62,9 +70,10 @@ func tarred(files ...file) []byte {
 		if err := w.WriteHeader(&tar.Header{Name: f.name, Mode: 0o600, Size: int64(len(f.data)), Format: tar.FormatUSTAR}); err != nil {
 			panic(err)
 		}
-		w.Write(f.data)
+		_, err := w.Write(f.data)
+		mustDo(err)
 	}
-	w.Close()
+	mustDo(w.Close())
 	return out.Bytes()
 }
 
@@ -249,7 +258,9 @@ func TestMemory(t *testing.T) {
 	in, out := io.Pipe()
 	go func() {
 		b := day(1)
-		out.Write(b[:36])
+		if _, err := out.Write(b[:36]); err != nil {
+			return
+		}
 		for range rows / 30 {
 			if _, err := out.Write(b[36:]); err != nil {
 				return

@@ -38,8 +38,14 @@ func BenchmarkRead(b *testing.B) {
 	const rows = 1_000_000
 	bars := walk(rows)
 	for _, o := range []barfile.WriteOptions{
-		{Format: barfile.CSV, Plain: true}, {Format: barfile.CSV}, {Format: barfile.JSON, Plain: true}, {Format: barfile.NDJSON}, {Format: barfile.Columns, Plain: true},
-		{Format: barfile.Parquet}, {Format: barfile.Arrow}, {Format: barfile.Freqtrade},
+		{Format: barfile.CSV, Plain: true},
+		{Format: barfile.CSV},
+		{Format: barfile.JSON, Plain: true},
+		{Format: barfile.NDJSON},
+		{Format: barfile.Columns, Plain: true},
+		{Format: barfile.Parquet},
+		{Format: barfile.Arrow},
+		{Format: barfile.Freqtrade},
 	} {
 		b.Run(fmt.Sprintf("%s/plain=%v", o.Format, o.Plain), func(b *testing.B) {
 			data, err := write(bars, o, 1<<16)

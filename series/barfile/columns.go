@@ -41,9 +41,6 @@ func noMapping() mapping {
 
 func (m mapping) has(f field) bool { return m[f] >= 0 }
 
-// width is the number of columns that a row must have at least.
-func (m mapping) width() int { return slices.Max(m[:]) + 1 }
-
 // synonyms are the names of columns as vendors write them, most telling first,
 // lower case and without anything but letters and digits.
 var synonyms = [numFields][]string{

@@ -20,8 +20,14 @@ func FuzzOpen(f *testing.F) {
 		bars.QuoteVolume = append(bars.QuoteVolume, float64(i))
 	}
 	for _, o := range []barfile.WriteOptions{
-		{Format: barfile.CSV}, {Format: barfile.JSON, Key: series.Key{Symbol: "A", Interval: series.Interval1m}}, {Format: barfile.NDJSON}, {Format: barfile.Columns},
-		{Format: barfile.Parquet}, {Format: barfile.Arrow}, {Format: barfile.Arrow, Compression: "zstd"}, {Format: barfile.Freqtrade},
+		{Format: barfile.CSV},
+		{Format: barfile.JSON, Key: series.Key{Symbol: "A", Interval: series.Interval1m}},
+		{Format: barfile.NDJSON},
+		{Format: barfile.Columns},
+		{Format: barfile.Parquet},
+		{Format: barfile.Arrow},
+		{Format: barfile.Arrow, Compression: "zstd"},
+		{Format: barfile.Freqtrade},
 		{Format: barfile.Lean, Key: series.Key{Symbol: "A", Interval: series.Interval1m}},
 	} {
 		b, err := write(bars, o, 100)

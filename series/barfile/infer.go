@@ -37,7 +37,7 @@ func (sm *sample) infer(o Options) (mapping, []string, error) {
 		return m, nil, err
 	}
 	var warnings []string
-	if err := sm.inferTime(&m, o); err != nil {
+	if err := sm.inferTime(&m); err != nil {
 		return m, nil, err
 	}
 	if sm.columnNames != nil {
@@ -56,7 +56,7 @@ func (sm *sample) infer(o Options) (mapping, []string, error) {
 	sm.preferTraded(&m, o)
 	for _, f := range []field{fieldOpen, fieldHigh, fieldLow, fieldClose} {
 		if !m.has(f) {
-			return m, nil, fmt.Errorf("no column for %s among %s: name it with --map %s=...", f, sm.columnList(), f)
+			return m, nil, fmt.Errorf("no column for %s among %s: name it with --map %s=COLUMN", f, sm.columnList(), f)
 		}
 	}
 	if !m.has(fieldVolume) && m[fieldVolume] != -2 {
@@ -106,7 +106,7 @@ func (sm *sample) preferTraded(m *mapping, o Options) {
 }
 
 // inferTime finds the column of the time, and that of the clock beside it.
-func (sm *sample) inferTime(m *mapping, o Options) error {
+func (sm *sample) inferTime(m *mapping) error {
 	if m[fieldTime] >= 0 {
 		if m[fieldClock] == -1 && sm.columnNames != nil && sm.classOf(m[fieldTime]) == classDate {
 			sm.findClock(m)
@@ -121,7 +121,7 @@ func (sm *sample) inferTime(m *mapping, o Options) error {
 	}
 	// a Unix time or a full date and time first, then a date with its clock
 	// beside it, then a date alone
-	var date, small = -1, -1
+	date, small := -1, -1
 	for _, c := range candidates {
 		switch sm.classOf(c) {
 		case classUnix, classDateTime:
@@ -169,7 +169,7 @@ func (sm *sample) inferTime(m *mapping, o Options) error {
 		m[fieldTime] = candidates[0]
 		return nil
 	}
-	return fmt.Errorf("no column holds times among %s: name it with --map time=...", sm.columnList())
+	return fmt.Errorf("no column holds times among %s: name it with --map time=COLUMN", sm.columnList())
 }
 
 // findClock finds clock times in the named column or, without names, in the
@@ -232,7 +232,7 @@ func (sm *sample) inferPrices(m *mapping) ([]string, error) {
 		}
 	}
 	if len(free) < 4 {
-		return nil, fmt.Errorf("the rows need a time and four prices, and this file has %s: name the columns with --map time=...,open=...,high=...,low=...,close=...,volume=...", sm.columnList())
+		return nil, fmt.Errorf("the rows need a time and four prices, and this file has %s: name the columns with --map time=A,open=B,high=C,low=D,close=E,volume=F", sm.columnList())
 	}
 	var p [4][]float64
 	for i := range p {

@@ -32,17 +32,13 @@ func (sm *sample) inferSpec(m mapping, o Options, date int64, hasDate bool) (tim
 		}
 		return spec, nil, nil
 	case kind == classOther && len(cells) > 0:
-		return spec, nil, fmt.Errorf("times such as %q in column %s are not understood: give Unix times, RFC 3339 or dates, or name another column with --map time=...", clip(cells[0]), sm.columnName(m[fieldTime]))
+		return spec, nil, fmt.Errorf("times such as %q in column %s are not understood: give Unix times, RFC 3339 or dates, or name another column with --map time=COLUMN", clip(cells[0]), sm.columnName(m[fieldTime]))
 	}
 	spec.kind = timeWall
 	if err := sm.inferOrder(&spec, o, cells); err != nil {
 		return spec, nil, err
 	}
-	w, err := sm.inferLabel(&spec, o, cells, clocks)
-	if err != nil {
-		return spec, nil, err
-	}
-	warnings = append(warnings, w...)
+	warnings = append(warnings, sm.inferLabel(&spec, o, cells, clocks)...)
 	if spec.label {
 		return spec, warnings, nil
 	}
@@ -230,9 +226,9 @@ func orderBySteps(cells [][]byte, want series.Interval) dateOrder {
 
 // inferLabel tells whether dates are labels of bars of a day or coarser: all
 // clock times are midnight, or one and the same.
-func (sm *sample) inferLabel(spec *timeSpec, o Options, cells, clocks [][]byte) ([]string, error) {
+func (sm *sample) inferLabel(spec *timeSpec, o Options, cells, clocks [][]byte) []string {
 	if o.Interval.Intraday() {
-		return nil, nil
+		return nil
 	}
 	midnight, clocked, zoned, n := 0, 0, 0, 0
 	same := true
@@ -272,9 +268,9 @@ func (sm *sample) inferLabel(spec *timeSpec, o Options, cells, clocks [][]byte) 
 		spec.label = true
 	case same && zoned == 0 && (coarse || n >= 5 && len(days) == n):
 		spec.label, spec.dropClock = true, true
-		return []string{fmt.Sprintf("every bar carries the clock time %s: taken as labels of their dates", series.Time(ms).Std().Format("15:04:05"))}, nil
+		return []string{fmt.Sprintf("every bar carries the clock time %s: taken as labels of their dates", series.Time(ms).Std().Format("15:04:05"))}
 	}
-	return nil, nil
+	return nil
 }
 
 // inferDates tells whether instants are midnights of session dates in the zone

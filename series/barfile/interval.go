@@ -15,7 +15,6 @@ type steps struct {
 	share float64 // of the steps that are the mode
 	dist  map[series.Time]int
 	order string
-	last  series.Time // latest time
 }
 
 // stepsOf measures times in file order.

@@ -272,10 +272,10 @@ func (s *jsonRows) column(prefix string, key []byte) (int, error) {
 // value reads any value at i as a cell: the text of a string, the digits of a
 // number, nothing for null, and objects and arrays as they stand.
 func (s *jsonRows) value(i int) ([]byte, int, error) {
-	switch c := s.buf[i]; {
-	case c == '"':
+	switch c := s.buf[i]; c {
+	case '"':
 		return s.text(i)
-	case c == '[' || c == '{':
+	case '[', '{':
 		j, err := skipValue(s.buf[:s.end], i)
 		if err != nil {
 			return nil, 0, err

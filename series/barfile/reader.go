@@ -459,7 +459,7 @@ func (r *Reader) closeFrom(mark int) {
 		return
 	}
 	for _, c := range slices.Backward(r.peel.closes[mark:]) {
-		c() // nothing was written: there is nothing to lose
+		_ = c() // nothing was written: there is nothing to lose
 	}
 	r.peel.closes = r.peel.closes[:mark]
 }

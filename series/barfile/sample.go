@@ -38,8 +38,7 @@ func readSample(s rows, whole bool) (*sample, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		var bad rowError
-		if errors.As(err, &bad) {
+		if _, bad := errors.AsType[rowError](err); bad {
 			continue
 		}
 		if err != nil {

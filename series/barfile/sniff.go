@@ -93,7 +93,7 @@ func sniff(b []byte) (content, error) {
 	if bytes.HasPrefix(lower, []byte("<?xml")) || len(lower) > 0 && lower[0] == '<' && !bytes.HasPrefix(lower, []byte("<date>")) && !bytes.HasPrefix(lower, []byte("<ticker>")) && !bytes.HasPrefix(lower, []byte("<time>")) && bytes.IndexByte(lower, '/') >= 0 {
 		return contentOther, fmt.Errorf("this is XML, which is not read: convert it to CSV or JSON")
 	}
-	if i := bytes.IndexByte(b, 0); i >= 0 {
+	if bytes.Contains(b, []byte{0}) {
 		return contentOther, fmt.Errorf("this is binary data of an unknown kind (first bytes % x)", b[:min(len(b), 8)])
 	}
 	return contentText, nil

@@ -221,7 +221,7 @@ func (sm *sample) plan(o Options, e *entry, d *Detection) (*plan, error) {
 	if p.columns, warnings, err = sm.infer(o); err != nil {
 		return nil, err
 	}
-	if err := sm.oneSymbol(p, o); err != nil {
+	if err := sm.oneSymbol(p); err != nil {
 		return nil, &undecided{err}
 	}
 	d.Warnings = append(d.Warnings, warnings...)
@@ -262,7 +262,7 @@ func (p *plan) selectRows(o map[string]string, names []string, width int) error 
 var symbolNames = []string{"symbol", "ticker", "tic", "pair", "instrument", "code", "tscode", "asset", "coin", "name", "stock", "security", "permno", "tickersymbol"}
 
 // oneSymbol refuses a file of several instruments from which none was picked.
-func (sm *sample) oneSymbol(p *plan, o Options) error {
+func (sm *sample) oneSymbol(p *plan) error {
 	for c, n := range sm.columnNames {
 		if !slices.Contains(symbolNames, canonical(n)) || len(sm.rows) == 0 || slices.ContainsFunc(p.selected, func(s selection) bool { return s.column == c }) {
 			continue

@@ -140,10 +140,10 @@ func (s *timeSpec) describe() string {
 		return "timestamp without zone"
 	}
 	d := "date"
-	switch {
-	case s.order == monthFirst:
+	switch s.order {
+	case monthFirst:
 		d = "date m/d/Y"
-	case s.order == dayFirst:
+	case dayFirst:
 		d = "date d/m/Y"
 	}
 	if s.label || s.dates != nil {

@@ -1,6 +1,7 @@
 package barfile
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -101,8 +102,7 @@ type typedSource struct {
 	in    []vector // by column
 	rows  int      // in the vectors
 	pos   int
-	row   int // number of the last row
-	ended bool
+	row   int  // number of the last row
 	bare  bool // no row needs its text: nothing is selected
 }
 
@@ -127,7 +127,7 @@ func openTable(t table, e *entry, o Options, format Format) (source, *plan, Dete
 	}
 	for len(sm.rows) < typedRows {
 		n, err := t.read(typedRows, in)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			sm.whole = true
 			break
 		}

@@ -239,8 +239,13 @@ func (w *columnsWriter) Close() error {
 		values []float64
 		extra  bool
 	}{
-		{"open", c.Open, false}, {"high", c.High, false}, {"low", c.Low, false}, {"close", c.Close, false},
-		{"volume", c.Volume, false}, {"quote_volume", c.QuoteVolume, true}, {"trades", c.Trades, true},
+		{"open", c.Open, false},
+		{"high", c.High, false},
+		{"low", c.Low, false},
+		{"close", c.Close, false},
+		{"volume", c.Volume, false},
+		{"quote_volume", c.QuoteVolume, true},
+		{"trades", c.Trades, true},
 	} {
 		if x.extra && (w.o.Plain || len(x.values) == 0) {
 			continue
