@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"time"
 
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/series/barfile"
@@ -50,6 +52,8 @@ type seriesSummary struct {
 	Bytes   int64 `json:"bytes"`
 	Gaps    int   `json:"gaps"`
 	Missing int64 `json:"missing"`
+	// First is when the first bar opens, nil if there is none.
+	First *series.Time `json:"first"`
 }
 
 // importReport is the whole import.
@@ -59,30 +63,87 @@ type importReport struct {
 	Series seriesSummary `json:"series"`
 }
 
-func (a *app) printFile(f fileReport) {
-	a.printf("  read %d rows: %d written, %d unchanged, %d conflicts, %d rejected\n", f.Read, f.Written, f.Unchanged, f.Conflicts, f.Rejected)
-	for _, r := range f.Rejects {
-		where := ""
-		if r.Row > 0 {
-			where = " row " + count(r.Row)
-		}
-		if r.Time != nil {
-			where += " " + r.Time.String()
-		}
-		a.printf("  rejected%s: %s\n", where, r.Reason)
+// String writes the counts on one line.
+func (f *fileReport) String() string {
+	return fmt.Sprintf("read %d rows: %d written, %d unchanged, %d conflicts, %d rejected", f.Read, f.Written, f.Unchanged, f.Conflicts, f.Rejected)
+}
+
+// manyFiles is up to how many files an import prints in full. More get one
+// line each, and what they have in common once, at the end.
+const manyFiles = 3
+
+func (a *app) printFile(f fileReport, short bool) {
+	if short {
+		a.printf("%s: %s\n", f.File, &f)
+		return
 	}
-	if more := f.Rejected - int64(len(f.Rejects)); more > 0 {
-		a.printf("  and %d more\n", more)
+	a.printf("  %s\n", &f)
+	a.printRejects([]fileReport{f})
+}
+
+// printTotals ends the report of many files.
+func (a *app) printTotals(files []fileReport) {
+	var all fileReport
+	var warnings []string
+	from := map[string][]string{} // the files of a warning
+	for _, f := range files {
+		all.Read += f.Read
+		all.Written += f.Written
+		all.Unchanged += f.Unchanged
+		all.Conflicts += f.Conflicts
+		all.Rejected += f.Rejected
+		for _, w := range f.Detection.Warnings {
+			if from[w] == nil {
+				warnings = append(warnings, w)
+			}
+			from[w] = append(from[w], f.File)
+		}
+	}
+	a.printf("%d files: %s\n", len(files), &all)
+	for _, w := range warnings {
+		also := ""
+		if n := len(from[w]) - 1; n > 0 {
+			also = fmt.Sprintf(" (and %d more)", n)
+		}
+		a.printf("  warning: %s%s: %s\n", from[w][0], also, w)
+	}
+	a.printRejects(files)
+}
+
+// printRejects lists the first rejected rows of files and says where they are.
+func (a *app) printRejects(files []fileReport) {
+	var total, listed int64
+	kept := false
+	for _, f := range files {
+		total += f.Rejected
+		kept = kept || f.Kept
+		for _, r := range f.Rejects[:min(len(f.Rejects), listRejects-int(listed))] {
+			where := ""
+			if len(files) > 1 {
+				where = " " + f.File
+			}
+			if r.Row > 0 {
+				where += " row " + count(r.Row)
+			}
+			if r.Time != nil {
+				where += " " + r.Time.String()
+			}
+			a.printf("  rejected%s: %s\n", where, r.Reason)
+			listed++
+		}
+	}
+	if total > listed {
+		a.printf("  and %d more\n", total-listed)
 	}
 	switch {
-	case f.Rejected > 0 && f.Kept:
+	case total > 0 && kept:
 		a.printf("  rejected rows are kept in quarantine\n")
-	case f.Rejected > 0:
+	case total > 0:
 		a.printf("  rows that could not be read as bars are listed here only: the server keeps what it refused itself\n")
 	}
 }
 
-func (a *app) printReportOfImport(r importReport) error {
+func (a *app) printReportOfImport(r importReport, short bool) error {
 	if a.cfg.Output == "json" {
 		return json.NewEncoder(a.stdout).Encode(r)
 	}
@@ -93,13 +154,29 @@ func (a *app) printReportOfImport(r importReport) error {
 		}
 		return t.flush()
 	}
-	perBar := 0.0
-	if r.Series.Bars > 0 {
-		perBar = float64(r.Series.Bytes) / float64(r.Series.Bars)
+	if short {
+		a.printTotals(r.Files)
 	}
-	a.printf("%s: %d bars, %.2f bytes a bar, %d gaps with %d bars missing\n", r.Key, r.Series.Bars, perBar, r.Series.Gaps, r.Series.Missing)
+	size := "" // bars that wait to be packed have no size yet
+	if r.Series.Bars > 0 && r.Series.Bytes > 0 {
+		size = fmt.Sprintf(" %.2f bytes a bar,", float64(r.Series.Bytes)/float64(r.Series.Bars))
+	}
+	a.printf("%s: %d bars,%s %d gaps with %d bars missing\n", r.Key, r.Series.Bars, size, r.Series.Gaps, r.Series.Missing)
+	if p := r.phase(); p != 0 {
+		a.printf("its bars open %s after the full %s\n", time.Duration(p)*time.Millisecond, r.Interval)
+	}
 	if r.Series.Gaps > 0 {
 		a.printf("list them: barkeep gaps --symbol %s --interval %s\n", r.Symbol, r.Interval)
 	}
 	return nil
+}
+
+// phase is by how much the store moved the grid of the series: a new one takes
+// that of its first bars. A stored bar is on the grid, so the first one tells.
+func (r *importReport) phase() series.Time {
+	w := r.Interval.Width()
+	if r.Series.First == nil || w == 0 || r.Interval >= series.Interval1w {
+		return 0
+	}
+	return ((*r.Series.First % w) + w) % w
 }

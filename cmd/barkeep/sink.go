@@ -101,7 +101,11 @@ func (s *storeSink) summary(ctx context.Context) (seriesSummary, error) {
 		return seriesSummary{}, err
 	}
 	scan, err := s.store.Gaps(ctx, s.key, series.Span{})
-	return seriesSummary{info.Bars, info.Bytes, len(scan.Gaps), scan.Missing}, err
+	out := seriesSummary{Bars: info.Bars, Bytes: info.Bytes, Gaps: len(scan.Gaps), Missing: scan.Missing}
+	if info.Bars > 0 {
+		out.First = &info.First
+	}
+	return out, err
 }
 
 func (s *storeSink) close() error { return s.store.Close() }
