@@ -71,6 +71,12 @@ const rows = `time,open,high,low,close,volume
 2024-01-01T09:04:00Z,105.5,107,105,106,0
 `
 
+const hours = `time,open,high,low,close,volume
+2024-01-02T14:30:00Z,1,2,0.5,1.5,10
+2024-01-02T15:30:00Z,1,2,0.5,1.5,10
+2024-01-02T16:30:00Z,1,2,0.5,1.5,10
+`
+
 // TestServe: every verb says the same over HTTP as over the directory, the
 // token file is private, a second program is told who has the store, and the
 // server ends cleanly.
@@ -96,6 +102,11 @@ func TestServe(t *testing.T) {
 	}
 	if code, _, errs := run(t, "", "query", "--symbol", "X", "--interval", "1m", "--url", s.url); code != 1 || !strings.Contains(errs, "nothing is stored of X") {
 		t.Errorf("query of nothing: %d %s", code, errs)
+	}
+
+	if code, out, errs := run(t, hours, "import", "-", "--symbol", "SPY", "--url", s.url, "--data", dir); code != 0 ||
+		!strings.Contains(out, "SPY 1h: 3 bars") || !strings.Contains(out, "its bars open 30m0s after the full 1h") {
+		t.Errorf("import without --interval: %d %s %s", code, out, errs)
 	}
 
 	verbs := [][]string{

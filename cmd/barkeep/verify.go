@@ -26,7 +26,8 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "Read every block and check every checksum",
 		Long: "Read every block, check every checksum and compare the index with what is there.\n" +
 			"Damage makes the exit code 1, under --check 3. With --repair what is damaged goes to\n" +
-			"quarantine, so that the rest of its series can be read.",
+			"quarantine, so that the rest of its series can be read; importing the same bars\n" +
+			"again mends it. Until then verify goes on to report it.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if a.cfg.URL != "" {
