@@ -22,6 +22,7 @@ type absence struct {
 	expected []series.Run // slots in which the market was open and the symbol listed
 	absent   []series.Run // expected slots without a bar
 	bars     int64        // slots in present
+	reader   pageReader
 }
 
 // scratch holds the memory of gap scans, which follow each other closely.
@@ -62,8 +63,12 @@ func (v *view) look(c cursor, a *absence, run series.Run, withMarks bool) error 
 }
 
 func (v *view) lookCoverage(c cursor, a *absence, lo, hi int64, withMarks bool) error {
-	r := pageReader{runs: &a.present, runsOnly: true}
-	entry := func() {
+	r := &a.reader
+	r.runs, r.runsOnly = &a.present, true
+	return v.walk(c, lo, hi, r, func() error {
+		if !r.damaged && len(r.marks) == 0 {
+			return nil
+		}
 		start := blockStart(r.block)
 		if r.damaged {
 			a.reasons = append(a.reasons, Absence{Run: blockRun(r.block), State: series.StateQuarantined, Reason: "the stored block is damaged"})
@@ -73,42 +78,8 @@ func (v *view) lookCoverage(c cursor, a *absence, lo, hi int64, withMarks bool) 
 				a.marks = append(a.marks, series.Gap{Run: series.Run{From: start + series.Slot(m.from), To: start + series.Slot(m.to)}, State: m.state})
 			}
 		}
-	}
-	t := v.ledger.tail
-	var buf [32]byte
-	prefix := appendNumberKey(buf[:0], spaceCoverage, v.st.id, pageOf(lo))
-	for ok := c.SeekGE(prefix); ok; ok = c.Next() {
-		key := c.Key()
-		if !bytes.Equal(key[:min(5, len(key))], prefix[:5]) {
-			break
-		}
-		number, _ := numberOf(key)
-		if number > pageOf(hi-1) {
-			break
-		}
-		value, err := c.Value()
-		if err != nil {
-			return v.unreadable(lo, hi, err)
-		}
-		if err := r.reset(number, value); err != nil {
-			return corruptPage(v.st, number, err)
-		}
-		for r.next() {
-			entry()
-		}
-		if r.err != nil {
-			return corruptPage(v.st, number, r.err)
-		}
-	}
-	if err := c.Err(); err != nil {
-		return v.unreadable(lo, hi, err)
-	}
-	if t != nil && t.block >= lo && t.block < hi {
-		r.load(t)
-		r.damaged = t.damaged
-		entry()
-	}
-	return nil
+		return nil
+	})
 }
 
 // lookAside adds the slots of quarantined bars.

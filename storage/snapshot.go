@@ -87,18 +87,33 @@ func (v *view) all() series.Run {
 // eachSummary calls f for the coverage of every block in [lo, hi), in order.
 // The entry that f gets is valid during the call.
 func (v *view) eachSummary(lo, hi int64, r *pageReader, f func(*pageReader) error) error {
-	if t := v.ledger.tail; t == nil || lo >= hi {
-		if lo >= hi || v.ledger.blocks == 0 {
-			return nil
-		}
+	if lo >= hi || v.ledger.blocks == 0 {
+		return nil
 	}
 	c, err := v.r.Cursor(numberKey(spaceCoverage, v.st.id, pageOf(lo)), numberKey(spaceCoverage, v.st.id, pageOf(hi-1)+1))
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	for ok := c.First(); ok; ok = c.Next() {
-		number, _ := numberOf(c.Key())
+	return v.walk(c, lo, hi, r, func() error {
+		if r.block < lo || r.block >= hi {
+			return nil
+		}
+		return f(r)
+	})
+}
+
+// walk reads the pages of blocks [lo, hi) and the tail through a cursor that
+// may reach further, and calls f with r at every entry of them.
+func (v *view) walk(c cursor, lo, hi int64, r *pageReader, f func() error) error {
+	var buf [32]byte
+	first := appendNumberKey(buf[:0], spaceCoverage, v.st.id, pageOf(lo))
+	for ok := c.SeekGE(first); ok; ok = c.Next() {
+		key := c.Key()
+		number, _ := numberOf(key)
+		if !bytes.HasPrefix(key, first[:5]) || number > pageOf(hi-1) {
+			break
+		}
 		value, err := c.Value()
 		if err != nil {
 			return v.unreadable(lo, hi, err)
@@ -107,10 +122,8 @@ func (v *view) eachSummary(lo, hi int64, r *pageReader, f func(*pageReader) erro
 			return corruptPage(v.st, number, err)
 		}
 		for r.next() {
-			if r.block >= lo && r.block < hi {
-				if err := f(r); err != nil {
-					return err
-				}
+			if err := f(); err != nil {
+				return err
 			}
 		}
 		if r.err != nil {
@@ -122,7 +135,7 @@ func (v *view) eachSummary(lo, hi int64, r *pageReader, f func(*pageReader) erro
 	}
 	if t := v.ledger.tail; t != nil && t.block >= lo && t.block < hi {
 		r.load(t)
-		return f(r)
+		return f()
 	}
 	return nil
 }
