@@ -19,10 +19,10 @@ import (
 
 // The tests of this file read real market data that is not ours to publish.
 // They look for it in a folder beside the repository, <any>/data/<name>, or in
-// the folder that BARKEEP_DATA names, and are skipped without it.
+// the folder that BARKEEP_TESTDATA names, and are skipped without it.
 func realData(t *testing.T, name string) string {
 	t.Helper()
-	if dir := os.Getenv("BARKEEP_DATA"); dir != "" {
+	if dir := os.Getenv("BARKEEP_TESTDATA"); dir != "" {
 		path := filepath.Join(dir, name)
 		if _, err := os.Stat(path); err == nil {
 			return path
@@ -33,7 +33,7 @@ func realData(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	if len(found) == 0 {
-		t.Skipf("no real data: %s is not beside the repository, and BARKEEP_DATA does not name a folder with it", name)
+		t.Skipf("no real data: %s is not beside the repository, and BARKEEP_TESTDATA does not name a folder with it", name)
 	}
 	return found[0]
 }

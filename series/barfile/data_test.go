@@ -2,6 +2,7 @@ package barfile_test
 
 import (
 	"archive/zip"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 
 // dataDir holds real files with their real defects. They are not part of the
 // repository, because most may not be redistributed.
-var dataDir = filepath.Join("..", "..", "..", "shared", "data")
+var dataDir = cmp.Or(os.Getenv("BARKEEP_TESTDATA"), filepath.Join("..", "..", "..", "shared", "data"))
 
 func needData(t testing.TB) {
 	if _, err := os.Stat(dataDir); err != nil {
