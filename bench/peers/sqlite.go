@@ -2,6 +2,7 @@ package main
 
 import (
 	"database/sql/driver"
+	"errors"
 	"io"
 	"iter"
 	"path/filepath"
@@ -104,7 +105,7 @@ func (c *sqliteConn) query(text string, args []driver.Value, each func(row []dri
 	defer rows.Close()
 	row := make([]driver.Value, len(rows.Columns()))
 	for {
-		if err := rows.Next(row); err == io.EOF {
+		if err := rows.Next(row); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
