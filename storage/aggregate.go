@@ -17,7 +17,7 @@ import (
 // empty, where the bars need more than that: months, optional columns, prices
 // that are not finite.
 func (v *view) aggregate(ctx context.Context, parts []part, run series.Run, coarse series.Grid, now series.Time, dst *series.Columns) (ps []series.Part, done bool, err error) {
-	fine := v.st.grid
+	fine := v.st.grid()
 	width := fine.Interval.Width()
 	if width == 0 || coarse.Interval.Width() == 0 || len(parts) == 0 {
 		return nil, false, nil

@@ -63,7 +63,7 @@ func (c *change) page(number int64) (*page, error) {
 	}
 	p, err := readPage(c.s.eng, c.st.id, number)
 	if err != nil {
-		return nil, fmt.Errorf("%s: summaries of %v: %w", c.st.key, c.st.grid.Span(pageRun(number)), err)
+		return nil, fmt.Errorf("%s: summaries of %v: %w", c.st.key, c.st.grid().Span(pageRun(number)), err)
 	}
 	c.pages[number] = p
 	return p, nil
@@ -121,6 +121,14 @@ func (c *change) put(old, s *summary) error {
 		if s.rows > 0 {
 			l.pending++
 		}
+	}
+	if s.damaged || old != nil && old.damaged {
+		rest := slices.DeleteFunc(slices.Clone(l.damaged), func(b int64) bool { return b == s.block })
+		if s.damaged {
+			rest = append(rest, s.block)
+			slices.Sort(rest)
+		}
+		l.damaged = rest
 	}
 	t := l.tail
 	if t != nil && s.block < t.block {
@@ -220,7 +228,7 @@ func (c *change) encode() error {
 	for i := range c.jobs {
 		j := &c.jobs[i]
 		if j.err != nil {
-			return fmt.Errorf("%s: encode bars of %v: %w", c.st.key, c.st.grid.Span(blockRun(j.sum.block)), j.err)
+			return fmt.Errorf("%s: encode bars of %v: %w", c.st.key, c.st.grid().Span(blockRun(j.sum.block)), j.err)
 		}
 		c.bytes += len(j.value) + 13
 	}
@@ -289,11 +297,9 @@ func (c *change) commit(durable bool) (wait func() error, err error) {
 	l := c.ledger
 	c.st.ledger, c.st.encoded = &l, encoded
 	if l.pending > 1 || l.pending == 1 && (l.tail == nil || l.tail.rows == 0) {
-		if !c.st.late.Swap(true) {
-			select {
-			case c.s.wake <- struct{}{}:
-			default:
-			}
+		c.st.late.Store(true)
+		if c.entry.op != opFold {
+			c.s.wakeFolding()
 		}
 	} else {
 		c.st.late.Store(false)

@@ -30,7 +30,7 @@ func (v *Snapshot) Coverage(ctx context.Context, key series.Key, span series.Spa
 }
 
 func (v *view) coverage(c cursor, run series.Run) (Coverage, error) {
-	cov := Coverage{Key: v.st.key, Grid: v.st.grid, Run: run}
+	cov := Coverage{Key: v.st.key, Grid: v.st.grid(), Run: run}
 	a := scratch.Get().(*absence)
 	defer scratch.Put(a)
 	if err := v.look(c, a, run, true); err != nil {
@@ -64,7 +64,7 @@ func (v *view) coverage(c cursor, run series.Run) (Coverage, error) {
 		take([]series.Run{g.Run}, g.State, g.Reason)
 	}
 	take(a.expected, series.StateMissing, "")
-	now := v.st.grid.SlotAt(v.s.opts.Now())
+	now := v.st.grid().SlotAt(v.s.opts.Now())
 	take([]series.Run{{From: now, To: max(now, run.To)}}, series.StateForming, "")
 	if listed.From > run.From {
 		take([]series.Run{{From: run.From, To: min(listed.From, run.To)}}, series.StateUnlisted, "")
@@ -72,7 +72,7 @@ func (v *view) coverage(c cursor, run series.Run) (Coverage, error) {
 	if listed.To < run.To {
 		take([]series.Run{{From: max(listed.To, run.From), To: run.To}}, series.StateUnlisted, "")
 	}
-	valid := v.st.grid.Run(cal.Valid().Intersect(v.st.grid.Span(run)))
+	valid := v.st.grid().Run(cal.Valid().Intersect(v.st.grid().Span(run)))
 	take([]series.Run{valid}, series.StateClosed, "")
 	take(slices.Clone(rest), series.StateUnknown, "the calendar does not reach that far")
 	sortGaps(cov.Runs)

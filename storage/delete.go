@@ -85,6 +85,9 @@ func (c *change) deleteBlock(p *part) (putSummary, error) {
 	if err != nil {
 		return putSummary{}, err
 	}
+	if old.damaged && (p.from > 0 || p.to < blockSlots) {
+		return putSummary{old, old}, nil // what is left of it is still to be fetched
+	}
 	if old.damaged { // nothing that could be kept
 		c.gone = append(c.gone, p.block)
 		return putSummary{old, &summary{block: p.block}}, nil
@@ -162,7 +165,7 @@ func (c *change) findEnds() error {
 	for i := range c.jobs {
 		if j := &c.jobs[i]; j.sum == t {
 			l.lastBar = rowBar(&j.cols, len(j.cols.Slot)-1)
-			l.lastBar.Time = c.st.grid.Time(l.last)
+			l.lastBar.Time = c.st.grid().Time(l.last)
 			return nil
 		}
 	}
@@ -174,7 +177,7 @@ func (c *change) findEnds() error {
 		return err
 	}
 	l.lastBar = rowBar(&cols, len(cols.Slot)-1)
-	l.lastBar.Time = c.st.grid.Time(l.last)
+	l.lastBar.Time = c.st.grid().Time(l.last)
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 // ErrClosed is what calls on a closed store return.
 var ErrClosed = errors.New("store is closed")
 
+var errReadOnly = errors.New("store is open for reading only")
+
 // CorruptError says which bars cannot be read and why. It wraps
 // [series.ErrCorrupt].
 type CorruptError struct {

@@ -45,16 +45,29 @@ func (s *Store) appendRelaxed(key series.Key, b series.Bar, o WriteOptions) erro
 	if err != nil {
 		return err
 	}
+	switch {
+	case s.opts.ReadOnly:
+		return errReadOnly
+	case b.Prov.Kind() == series.Synthetic:
+		return errors.New(refuseSynthetic)
+	case b.Time < series.MinTime || b.Time > series.MaxTime:
+		return errors.New(refuseTime)
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if !st.grid.On(b.Time) {
-		return errors.New("off the grid: " + b.Time.String() + " is no open time of " + st.grid.Interval.String())
+	if !st.grid().On(b.Time) {
+		return errors.New("off the grid: " + b.Time.String() + " is no open time of " + st.grid().Interval.String())
 	}
 	if b.Prov.Source() == 0 {
 		b.Prov = b.Prov.WithSource(src)
 	}
 	r := &st.relaxed
-	if n := r.cols.Len(); n > 0 && (n >= relaxedBars || r.policy != o.OnConflict) {
+	// Whether a bar is forming is decided when it comes, not when it is written.
+	if st.grid().Time(st.grid().SlotAt(b.Time)+1) > s.opts.Now() {
+		b.Prov |= series.ProvForming
+	}
+	// Two bars of one slot are two writes: the later settles with the earlier.
+	if n := r.cols.Len(); n > 0 && (n >= relaxedBars || r.policy != o.OnConflict || b.Time <= r.cols.Time[n-1]) {
 		if err := s.flushRelaxed(st); err != nil {
 			return err
 		}
@@ -103,16 +116,30 @@ func (s *Store) flushAll() error {
 	if s.opts.ReadOnly {
 		return nil
 	}
+	var errs []error // one series must not keep the bars of the others waiting
 	for _, st := range s.all() {
-		if err := s.settle(st); err != nil {
-			return err
-		}
+		errs = append(errs, s.settle(st))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// flushForRead writes out waiting bars before a read. Damage where they belong
+// does not keep the rest of the series from being read: they go on waiting.
+// st.mu must be held.
+func (s *Store) flushForRead(st *state) error {
+	err := s.flushRelaxed(st)
+	if errors.Is(err, series.ErrCorrupt) {
+		s.opts.Logger.Error("bars wait to be written", "series", st.key.String(), "err", err)
+		return nil
+	}
+	return err
 }
 
 // foldDelay lets late bars gather before they are folded into their blocks.
 const foldDelay = time.Second
+
+// foldRetry is how long folding waits after it met damage.
+const foldRetry = time.Minute
 
 // maintain writes out relaxed bars and folds late ones until the store closes.
 func (s *Store) maintain() {
@@ -135,7 +162,10 @@ func (s *Store) maintain() {
 		case <-s.wake:
 			fold.Reset(foldDelay)
 		case <-fold.C:
-			report("fold late bars", s.compact(s.stop))
+			if err := s.compact(s.stop); err != nil {
+				report("fold late bars", err)
+				fold.Reset(foldRetry)
+			}
 		}
 	}
 }
@@ -153,20 +183,20 @@ func (s *Store) Compact(ctx context.Context) error {
 }
 
 func (s *Store) compact(stop <-chan struct{}) error {
+	var errs []error
 	for _, st := range s.all() {
 		for more := st.late.Load(); more; {
 			select {
 			case <-stop:
-				return nil
+				return errors.Join(errs...)
 			default:
 			}
 			var err error
-			if more, err = s.foldSome(st); err != nil {
-				return err
-			}
+			more, err = s.foldSome(st)
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // foldBatch is the number of blocks folded at a time, so that appends to the
@@ -192,6 +222,7 @@ func (s *Store) foldSome(st *state) (more bool, err error) {
 		todo, more = todo[:foldBatch], true
 	}
 	var olds []*summary
+	var bad []error // blocks that cannot be read keep their rows
 	for _, b := range todo {
 		old, err := c.summary(b)
 		if err != nil {
@@ -199,11 +230,15 @@ func (s *Store) foldSome(st *state) (more bool, err error) {
 		}
 		var cols block.Columns
 		if err := s.loadBlock(s.eng, st, old, &cols); err != nil {
-			return false, err
+			bad = append(bad, err)
+			continue
 		}
 		c.jobs = append(c.jobs, encodeJob{sum: newSummary(b, &cols), cols: cols})
 		c.drops = append(c.drops, series.Range[int64]{From: b, To: b + 1})
 		olds = append(olds, old)
+	}
+	if len(c.jobs) == 0 {
+		return false, errors.Join(bad...)
 	}
 	if err := c.encode(); err != nil {
 		return false, err
@@ -217,7 +252,7 @@ func (s *Store) foldSome(st *state) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return more, wait()
+	return more, errors.Join(append(bad, wait())...)
 }
 
 // foldable lists the blocks before the tail that have rows.
@@ -233,4 +268,12 @@ func (s *Store) foldable(st *state) ([]int64, error) {
 		return nil
 	})
 	return todo, err
+}
+
+// wakeFolding tells the maintenance that late bars wait.
+func (s *Store) wakeFolding() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }

@@ -84,7 +84,7 @@ func (v *view) lookCoverage(c cursor, a *absence, lo, hi int64, withMarks bool) 
 
 // lookAside adds the slots of quarantined bars.
 func (v *view) lookAside(c cursor, a *absence, run series.Run) error {
-	span := v.st.grid.Span(run)
+	span := v.st.grid().Span(run)
 	prefix := numberKey(spaceAside, v.st.id, int64(span.From))
 	n := len(a.reasons)
 	for ok := c.SeekGE(prefix); ok; ok = c.Next() {
@@ -97,7 +97,7 @@ func (v *view) lookAside(c cursor, a *absence, run series.Run) error {
 		if !ok || t >= span.To {
 			break
 		}
-		if slot := v.st.grid.SlotAt(t); v.st.grid.Time(slot) == t {
+		if slot := v.st.grid().SlotAt(t); v.st.grid().Time(slot) == t {
 			if k := len(a.reasons) - 1; k >= n && a.reasons[k].To == slot {
 				a.reasons[k].To++
 			} else if k < n || a.reasons[k].To < slot {
@@ -116,7 +116,7 @@ func (v *view) expect(a *absence, run series.Run) (*series.Calendar, series.Run,
 	}
 	listed := v.listed(sym).Intersect(run)
 	if !listed.Empty() {
-		a.expected = cal.AppendExpected(a.expected[:0], v.st.grid, listed)
+		a.expected = cal.AppendExpected(a.expected[:0], v.st.grid(), listed)
 	}
 	return cal, listed, nil
 }
@@ -124,7 +124,7 @@ func (v *view) expect(a *absence, run series.Run) (*series.Calendar, series.Run,
 // listed is the run in which the symbol was listed, up to the slot that is
 // still forming.
 func (v *view) listed(sym Symbol) series.Run {
-	g := v.st.grid
+	g := v.st.grid()
 	r := series.Run{From: g.SlotAt(series.MinTime) + 1, To: g.SlotAt(v.s.opts.Now())}
 	if sym.Listed != nil {
 		r.From = g.SlotFrom(*sym.Listed)
@@ -159,7 +159,7 @@ func (v *Snapshot) Gaps(ctx context.Context, key series.Key, span series.Span) (
 }
 
 func (v *view) scan(c cursor, run series.Run) (Scan, error) {
-	sc := Scan{Key: v.st.key, Grid: v.st.grid, Run: run}
+	sc := Scan{Key: v.st.key, Grid: v.st.grid(), Run: run}
 	a := scratch.Get().(*absence)
 	defer scratch.Put(a)
 	if err := v.look(c, a, run, false); err != nil {
@@ -230,7 +230,7 @@ func (s *Store) cursorNow(ctx context.Context, key series.Key) (*view, cursor, e
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if err := s.flushRelaxed(st); err != nil {
+	if err := s.flushForRead(st); err != nil {
 		return nil, nil, err
 	}
 	c, err := s.eng.Cursor(nil, nil)

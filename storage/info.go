@@ -44,9 +44,9 @@ func (s *Store) Info(key series.Key) (Info, error) {
 
 func (s *Store) info(st *state) (Info, error) {
 	st.mu.Lock()
-	err := s.flushRelaxed(st)
+	err := s.flushForRead(st)
 	l := st.ledger
-	grid := st.grid
+	grid := st.grid()
 	st.mu.Unlock()
 	if err != nil {
 		return Info{}, err
@@ -74,7 +74,7 @@ func (s *Store) Latest(key series.Key) (bar series.Bar, ok bool, err error) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if err := s.flushRelaxed(st); err != nil {
+	if err := s.flushForRead(st); err != nil {
 		return series.Bar{}, false, err
 	}
 	return st.ledger.lastBar, st.ledger.bars > 0, nil

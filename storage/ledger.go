@@ -22,6 +22,7 @@ type ledger struct {
 	last    series.Slot
 	lastBar series.Bar // valid while bars > 0
 	tail    *summary   // nil while bars == 0
+	damaged []int64    // blocks set aside, in order: bars or not, they belong to the series
 }
 
 const ledgerVersion = 1
@@ -31,14 +32,19 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// encode writes: u8 version, six 8-byte integers, then while there are bars the
-// last bar as a row and the tail as one entry each of a coverage and a stats
-// page, then a CRC32C of all of it.
+// encode writes: u8 version, seven 8-byte integers, the number of damaged blocks
+// and their numbers as varints, then while there are bars the last bar as a row
+// and the tail as one entry each of a coverage and a stats page, then a CRC32C
+// of all of it.
 func (l *ledger) encode() []byte {
 	le := binary.LittleEndian
 	dst := append(make([]byte, 0, 320), ledgerVersion)
 	for _, v := range [...]uint64{l.changes, uint64(l.bars), uint64(l.blocks), uint64(l.bytes), uint64(l.pending), uint64(l.first), uint64(l.last)} {
 		dst = le.AppendUint64(dst, v)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(l.damaged)))
+	for _, b := range l.damaged {
+		dst = binary.AppendVarint(dst, b)
 	}
 	if l.bars > 0 {
 		dst = appendRow(dst, uint16(l.last-blockStart(l.tail.block)), &l.lastBar)
@@ -64,6 +70,18 @@ func decodeLedger(g series.Grid, b []byte) (*ledger, error) {
 		pending: int64(v(4)), first: series.Slot(v(5)), last: series.Slot(v(6)),
 	}
 	b = b[57:]
+	count, n := binary.Uvarint(b)
+	if n <= 0 || count > uint64(len(b)) {
+		return nil, errLedger
+	}
+	b = b[n:]
+	for range count {
+		v, n := binary.Varint(b)
+		if n <= 0 {
+			return nil, errLedger
+		}
+		l.damaged, b = append(l.damaged, v), b[n:]
+	}
 	if l.bars == 0 {
 		return l, nil
 	}
@@ -73,7 +91,8 @@ func decodeLedger(g series.Grid, b []byte) (*ledger, error) {
 	}
 	l.lastBar = bar
 	l.lastBar.Time = g.Time(l.last)
-	block, n := int64(le.Uint64(b)), int(le.Uint16(b[8:]))
+	block := int64(le.Uint64(b))
+	n = int(le.Uint16(b[8:]))
 	b = b[10:]
 	if len(b) != n+statsEntry {
 		return nil, errLedger

@@ -311,5 +311,5 @@ func readRows(r reader, id seriesID, b int64, version uint64) ([]row, error) {
 }
 
 func corruptBlock(st *state, b int64, reason string) *CorruptError {
-	return &CorruptError{Key: st.key, Span: st.grid.Span(blockRun(b)), Reason: reason}
+	return &CorruptError{Key: st.key, Span: st.grid().Span(blockRun(b)), Reason: reason}
 }

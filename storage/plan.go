@@ -230,12 +230,12 @@ func (w *writer) wrote(n series.Slot) (series.Bar, bool) {
 	if k := len(w.jobs) - 1; k >= 0 && w.jobs[k].sum.block == b {
 		cols := &w.jobs[k].cols
 		bar := rowBar(cols, len(cols.Slot)-1)
-		bar.Time = w.st.grid.Time(n)
+		bar.Time = w.st.grid().Time(n)
 		return bar, cols.Slot[len(cols.Slot)-1] == in
 	}
 	if len(w.lastRows) > 0 && w.lastRows[len(w.lastRows)-1].slot == in && w.lastRowsBlock == b {
 		bar := w.lastRows[len(w.lastRows)-1].bar
-		bar.Time = w.st.grid.Time(n)
+		bar.Time = w.st.grid().Time(n)
 		return bar, true
 	}
 	return series.Bar{}, false

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -50,6 +51,9 @@ func (v *view) blocks(run series.Run) ([]part, error) {
 		}
 		return nil
 	})
+	if len(v.ledger.damaged) > 0 { // the tail comes last, whatever lies behind it
+		slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.block, b.block) })
+	}
 	return parts, err
 }
 
@@ -335,14 +339,14 @@ func (a *answer) place(cols *block.Columns, i, j int, p *part) {
 func (a *answer) times(slots []uint16, p *part) {
 	out := a.dst.Time[p.off : p.off+len(slots)]
 	start := blockStart(p.block)
-	width := a.st.grid.Interval.Width()
+	width := a.st.grid().Interval.Width()
 	if width == 0 {
 		for i, n := range slots {
-			out[i] = a.st.grid.Time(start + series.Slot(n))
+			out[i] = a.st.grid().Time(start + series.Slot(n))
 		}
 		return
 	}
-	base := a.st.grid.Time(start)
+	base := a.st.grid().Time(start)
 	for i, n := range slots {
 		out[i] = base + series.Time(n)*width
 	}

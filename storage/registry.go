@@ -102,7 +102,8 @@ func (s *Store) loadEntry(key, value []byte) error {
 }
 
 func (s *Store) addState(id seriesID, k series.Key, phase series.Time) *state {
-	st := &state{id: id, key: k, grid: series.Grid{Interval: k.Interval, Phase: phase}, ledger: &ledger{}}
+	st := &state{id: id, key: k, ledger: &ledger{}}
+	st.place.Store(&series.Grid{Interval: k.Interval, Phase: phase})
 	s.states[k] = st
 	s.ids[id] = st
 	return st
@@ -161,14 +162,18 @@ func (s *Store) SetPhase(k series.Key, phase series.Time) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.grid.Phase == phase {
+	if st.grid().Phase == phase {
 		return nil
 	}
-	if st.ledger.bars > 0 || st.relaxed.cols.Len() > 0 {
-		return fmt.Errorf("%s has bars that open %d ms after the full %s: delete them before moving its grid", k, st.grid.Phase, k.Interval)
+	if st.settled() || st.relaxed.cols.Len() > 0 {
+		return fmt.Errorf("%s has, or had, bars that open %d ms after the full %s: its grid cannot move any more", k, st.grid().Phase, k.Interval)
 	}
 	return s.movePhase(st, phase)
 }
+
+// settled reports whether something is keyed by the slots of the series, so
+// that its grid must stay. st.mu must be held.
+func (st *state) settled() bool { return st.encoded != nil || st.explained.Load() }
 
 // movePhase gives a series without bars another grid. st.mu must be held.
 func (s *Store) movePhase(st *state, phase series.Time) error {
@@ -187,7 +192,7 @@ func (s *Store) movePhase(st *state, phase series.Time) error {
 	if err := s.commit(b); err != nil {
 		return err
 	}
-	st.grid = g
+	st.place.Store(&g)
 	return nil
 }
 

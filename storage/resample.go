@@ -43,19 +43,19 @@ func (v *Snapshot) Resample(ctx context.Context, key series.Key, coarse series.I
 func (v *view) resample(ctx context.Context, coarse series.Interval, span series.Span, dst *series.Columns) ([]series.Part, error) {
 	key := v.st.key
 	grid := series.Grid{Interval: coarse}
-	if coarse.Intraday() && v.st.grid.Phase > 0 {
-		grid.Phase = v.st.grid.Phase % coarse.Width()
+	if coarse.Intraday() && v.st.grid().Phase > 0 {
+		grid.Phase = v.st.grid().Phase % coarse.Width()
 	}
 	cal, _, err := v.s.calendar(key.Symbol)
 	if err != nil {
 		return nil, err
 	}
-	r, err := series.NewResampler(v.st.grid, grid, cal)
+	r, err := series.NewResampler(v.st.grid(), grid, cal)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	dst.Reset()
-	if v.ledger.bars == 0 {
+	if v.all().Empty() {
 		return nil, nil
 	}
 	bound := span

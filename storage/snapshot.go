@@ -25,7 +25,7 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 		return nil, err
 	}
 	defer s.ops.Done()
-	if err := s.flushAll(); err != nil {
+	if err := s.flushAll(); err != nil && !errors.Is(err, series.ErrCorrupt) {
 		return nil, err
 	}
 	return &Snapshot{s, s.eng.Snapshot()}, nil
@@ -56,7 +56,7 @@ func (v *Snapshot) view(key series.Key) (*view, error) {
 	}
 	x := &view{s: v.s, st: st, r: v.snap}
 	found, err := v.snap.Get(seriesKey(spaceLedger, st.id), func(b []byte) error {
-		x.ledger, err = decodeLedger(st.grid, b)
+		x.ledger, err = decodeLedger(st.grid(), b)
 		return err
 	})
 	if err != nil {
@@ -74,14 +74,25 @@ func (v *view) run(span series.Span) series.Run {
 	if span == (series.Span{}) {
 		return v.all()
 	}
-	return v.st.grid.Run(span)
+	return v.st.grid().Run(span)
 }
 
+// all is from the first bar to the last. A block that was set aside belongs to
+// it, so that what was lost at the ends is not forgotten.
 func (v *view) all() series.Run {
-	if v.ledger.bars == 0 {
-		return series.Run{}
+	l := v.ledger
+	var r series.Run
+	if l.bars > 0 {
+		r = series.Run{From: l.first, To: l.last + 1}
 	}
-	return series.Run{From: v.ledger.first, To: v.ledger.last + 1}
+	if n := len(l.damaged); n > 0 {
+		lo, hi := blockRun(l.damaged[0]), blockRun(l.damaged[n-1])
+		if r.Empty() {
+			r = lo
+		}
+		r.From, r.To = min(r.From, lo.From), max(r.To, hi.To)
+	}
+	return r
 }
 
 // eachSummary calls f for the coverage of every block in [lo, hi), in order.
@@ -156,11 +167,11 @@ func (v *view) unreadable(lo, hi int64, err error) error {
 		return err
 	}
 	run := series.Run{From: blockStart(lo), To: blockStart(hi)}
-	return &CorruptError{Key: v.st.key, Span: v.st.grid.Span(run), Reason: err.Error()}
+	return &CorruptError{Key: v.st.key, Span: v.st.grid().Span(run), Reason: err.Error()}
 }
 
 func corruptPage(st *state, number int64, err error) error {
-	return &CorruptError{Key: st.key, Span: st.grid.Span(pageRun(number)), Reason: err.Error()}
+	return &CorruptError{Key: st.key, Span: st.grid().Span(pageRun(number)), Reason: err.Error()}
 }
 
 // Read fills dst with the bars of span, in order of time; the zero span is all
@@ -255,7 +266,7 @@ func (s *Store) viewNow(key series.Key) (*view, snapshot, error) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if err := s.flushRelaxed(st); err != nil {
+	if err := s.flushForRead(st); err != nil {
 		return nil, nil, err
 	}
 	// Nobody writes the series while its lock is held, so the ledger in memory

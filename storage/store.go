@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"os"
@@ -42,9 +43,10 @@ type Store struct {
 
 // state is one series.
 type state struct {
-	id   seriesID
-	key  series.Key
-	grid series.Grid
+	id  seriesID
+	key series.Key
+	// place is the grid. It moves at most once, before the first write.
+	place atomic.Pointer[series.Grid]
 
 	mu      sync.Mutex // guards what follows and orders the writes
 	ledger  *ledger    // as committed; replaced, never changed
@@ -55,6 +57,8 @@ type state struct {
 	// Whether there may be evidence of absence, and bars in quarantine.
 	explained, aside atomic.Bool
 }
+
+func (st *state) grid() series.Grid { return *st.place.Load() }
 
 const (
 	defaultCacheBytes   = 64 << 20
@@ -116,6 +120,11 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	if !o.ReadOnly {
+		for _, st := range s.states {
+			if st.late.Load() {
+				s.wakeFolding()
+			}
+		}
 		s.work.Add(1)
 		go s.maintain()
 	}
@@ -208,13 +217,31 @@ func (s *Store) loadSequence() error {
 		return err
 	}
 	s.seq.Store(lo)
-	return nil
+	return s.passAside()
+}
+
+// passAside moves the sequence behind those of the quarantine, which takes
+// numbers of its own.
+func (s *Store) passAside() error {
+	c, err := s.eng.Cursor([]byte{spaceAside}, []byte{spaceAside + 1})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for ok := c.First(); ok; ok = c.Next() {
+		if k := c.Key(); len(k) >= 8 {
+			if n := binary.BigEndian.Uint64(k[len(k)-8:]); n > s.seq.Load() {
+				s.seq.Store(n)
+			}
+		}
+	}
+	return c.Err()
 }
 
 func (s *Store) loadLedger(st *state) error {
 	key := seriesKey(spaceLedger, st.id)
 	_, err := s.eng.Get(key, func(v []byte) error {
-		l, err := decodeLedger(st.grid, v)
+		l, err := decodeLedger(st.grid(), v)
 		if err != nil {
 			return fmt.Errorf("%s: %w", st.key, err)
 		}

@@ -64,13 +64,13 @@ func (s *Store) Write(ctx context.Context, key series.Key, c *series.Columns, o 
 // days that start in the evening. One odd bar moves nothing. st.mu must be
 // held.
 func (s *Store) adoptPhase(st *state, times []series.Time) error {
-	width := st.grid.Interval.Width()
-	if st.ledger.bars > 0 || st.grid.Phase != 0 || width == 0 || st.grid.Interval >= series.Interval1w || len(times) < 2 {
+	width := st.grid().Interval.Width()
+	if st.settled() || st.grid().Phase != 0 || width == 0 || st.grid().Interval >= series.Interval1w || len(times) < 2 {
 		return nil
 	}
 	count := make(map[series.Time]int)
 	for _, t := range times[:min(len(times), phaseSample)] {
-		count[t-st.grid.Time(st.grid.SlotAt(t))]++
+		count[t-st.grid().Time(st.grid().SlotAt(t))]++
 	}
 	for phase, n := range count {
 		if phase != 0 && n*10 >= 9*min(len(times), phaseSample) {
@@ -138,12 +138,18 @@ type writeBuffer struct {
 
 var writePool = sync.Pool{New: func() any { return new(writeBuffer) }}
 
+// Reasons for which bars are refused.
+const (
+	refuseTime      = "time is outside the years 1 to 9999"
+	refuseSynthetic = "synthetic bars are computed while reading, never stored"
+)
+
 // prepare checks, sorts and de-duplicates what was given.
 func (w *writer) prepare(c *series.Columns) error {
 	n := c.Len()
 	w.buf.at = slices.Grow(w.buf.at[:0], n)[:n]
 	w.at = w.buf.at
-	g := w.st.grid
+	g := w.st.grid()
 	width := g.Interval.Width()
 	sorted := true
 	var refused map[int]string
@@ -161,7 +167,7 @@ func (w *writer) prepare(c *series.Columns) error {
 		}
 		steps = width > 0
 		if t < series.MinTime || t > series.MaxTime {
-			refuse(i, "time is outside the years 1 to 9999")
+			refuse(i, refuseTime)
 			w.at[i], steps = math.MinInt64, false
 		} else {
 			w.at[i] = g.SlotAt(t)
@@ -176,7 +182,7 @@ func (w *writer) prepare(c *series.Columns) error {
 	}
 	for i, p := range c.Prov {
 		if p.Kind() == series.Synthetic {
-			refuse(i, "synthetic bars are computed while reading, never stored")
+			refuse(i, refuseSynthetic)
 		}
 	}
 	w.in = c
@@ -255,7 +261,7 @@ func (w *writer) fillProvenance() {
 			w.prov[i] = uint32(p)
 		}
 	}
-	for i := n - 1; i >= 0 && w.st.grid.Time(w.at[i]+1) > w.now; i-- {
+	for i := n - 1; i >= 0 && w.st.grid().Time(w.at[i]+1) > w.now; i-- {
 		w.prov[i] |= uint32(series.ProvForming)
 	}
 }
