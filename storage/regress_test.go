@@ -237,6 +237,41 @@ func TestGridStays(t *testing.T) {
 	}
 }
 
+// A series may be asked while its first write moves the grid; the race detector
+// watches.
+func TestGridMovesUnderReaders(t *testing.T) {
+	ctx := context.Background()
+	s := memStore(t)
+	hour := series.Key{Symbol: "H", Interval: series.Interval1h}
+	if _, err := s.Write(ctx, hour, &series.Columns{}, WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil {
+			var i Info
+			if i, err = s.Info(hour); i.Bars > 0 {
+				break
+			}
+			_, gapErr := s.Gaps(ctx, hour, series.Span{To: series.Day})
+			_, covErr := s.Coverage(ctx, hour, series.Span{To: series.Day})
+			err = errors.Join(err, gapErr, covErr)
+		}
+		done <- err
+	}()
+	var c series.Columns
+	for i := range 5 {
+		c.Append(series.NewBar(series.Time(i)*series.Hour+30*series.Minute, 1, 1, 1, 1, 1))
+	}
+	if res, err := s.Write(ctx, hour, &c, WriteOptions{}); err != nil || res.Written != 5 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // One block that cannot be read does not keep the others from being folded,
 // and what was late before a restart is folded after it.
 func TestFoldGoesOn(t *testing.T) {

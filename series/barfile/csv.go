@@ -2,8 +2,6 @@ package barfile
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 )
 
@@ -27,16 +25,9 @@ type rowError string
 
 func (e rowError) Error() string { return string(e) }
 
-// maxLine bounds one row of text: far above any bar, far below what hurts.
-const maxLine = 1 << 20
-
 // csvRows splits delimited text.
 type csvRows struct {
-	r     io.Reader
-	buf   []byte
-	pos   int // of the next line in buf
-	end   int // of the data in buf
-	done  bool
+	textBuffer
 	delim byte
 	row   int
 	line  []byte
@@ -46,7 +37,7 @@ type csvRows struct {
 }
 
 func newCSVRows(r io.Reader, delim byte) *csvRows {
-	return &csvRows{r: r, buf: make([]byte, 256<<10), delim: delim}
+	return &csvRows{textBuffer: textBuffer{r: r, buf: make([]byte, 256<<10)}, delim: delim}
 }
 
 func (s *csvRows) at() int         { return s.row }
@@ -102,34 +93,10 @@ func (s *csvRows) readLine() ([]byte, error) {
 			return line, nil
 		}
 		searched = s.end - s.pos
-		if err := s.fill(); err != nil {
+		if err := s.fill("line", s.row+1); err != nil {
 			return nil, err
 		}
 	}
-}
-
-// fill reads more behind what is left in the buffer.
-func (s *csvRows) fill() error {
-	if s.pos > 0 {
-		copy(s.buf, s.buf[s.pos:s.end])
-		s.end -= s.pos
-		s.pos = 0
-	}
-	if s.end == len(s.buf) {
-		if len(s.buf) >= maxLine {
-			return fmt.Errorf("line %d is longer than %d bytes: this is not a file of bars", s.row+1, maxLine)
-		}
-		s.buf = append(s.buf, make([]byte, len(s.buf))...)
-	}
-	n, err := s.r.Read(s.buf[s.end:])
-	s.end += n
-	switch {
-	case errors.Is(err, io.EOF):
-		s.done = true
-	case err != nil:
-		return fmt.Errorf("line %d: %w", s.row+1, err)
-	}
-	return nil
 }
 
 // splitQuoted splits the line with quotes: "" inside quotes is a quote, and

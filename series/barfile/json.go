@@ -25,11 +25,7 @@ type jsonShape struct {
 // jsonRows yields the elements of a JSON list of rows: arrays, or objects
 // whose members become cells by name.
 type jsonRows struct {
-	r       io.Reader
-	buf     []byte
-	pos     int
-	end     int
-	done    bool
+	textBuffer
 	shape   jsonShape
 	row     int
 	from    int // of the current row in buf
@@ -40,7 +36,7 @@ type jsonRows struct {
 }
 
 func newJSONRows(r io.Reader, shape jsonShape) *jsonRows {
-	s := &jsonRows{r: r, buf: make([]byte, 128<<10), shape: shape}
+	s := &jsonRows{textBuffer: textBuffer{r: r, buf: make([]byte, 128<<10)}, shape: shape}
 	if shape.keyed {
 		s.keys = []string{"time"}
 	}
@@ -75,33 +71,10 @@ func (s *jsonRows) next() ([][]byte, error) {
 			}
 			return nil, fmt.Errorf("row %d: the JSON text is cut off", s.row+1)
 		}
-		if err := s.fill(); err != nil {
+		if err := s.fill("row", s.row+1); err != nil {
 			return nil, err
 		}
 	}
-}
-
-func (s *jsonRows) fill() error {
-	if s.pos > 0 {
-		copy(s.buf, s.buf[s.pos:s.end])
-		s.end -= s.pos
-		s.pos = 0
-	}
-	if s.end == len(s.buf) {
-		if len(s.buf) >= maxLine {
-			return fmt.Errorf("row %d is longer than %d bytes: this is not a file of bars", s.row+1, maxLine)
-		}
-		s.buf = append(s.buf, make([]byte, len(s.buf))...)
-	}
-	n, err := s.r.Read(s.buf[s.end:])
-	s.end += n
-	switch {
-	case errors.Is(err, io.EOF):
-		s.done = true
-	case err != nil:
-		return fmt.Errorf("row %d: %w", s.row+1, err)
-	}
-	return nil
 }
 
 func (s *jsonRows) skipSpace(i int) int {

@@ -24,7 +24,7 @@ func newJSONColumns(r io.Reader, limit int64) (*jsonColumns, error) {
 	if int64(len(b)) > limit {
 		return nil, fmt.Errorf("JSON with one array per column is read whole, and this one is larger than %d bytes: use one row per bar", limit)
 	}
-	c := &jsonColumns{text: jsonRows{buf: b, end: len(b), done: true}}
+	c := &jsonColumns{text: jsonRows{textBuffer: textBuffer{buf: b, end: len(b), done: true}}}
 	if err := c.collect(0, 0, ""); err != nil {
 		return nil, err
 	}
