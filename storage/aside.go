@@ -65,7 +65,7 @@ func (s *Store) asideKey(id seriesID, e *Entry) []byte {
 	return binary.BigEndian.AppendUint64(numberKey(spaceAside, id, int64(e.Time)), s.seq.Add(1))
 }
 
-// SetAside puts entries into quarantine, in one durable batch. An entry that
+// SetAside puts entries into quarantine, in one durable batch per series. An entry that
 // is there already, same time, reason and raw value, is not added again. Series
 // that do not exist are created, without bars.
 func (s *Store) SetAside(ctx context.Context, es []Entry) error {
@@ -76,38 +76,69 @@ func (s *Store) SetAside(ctx context.Context, es []Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	b := s.eng.Batch()
-	n := 0
-	seen := make(map[string]bool)
+	byKey := make(map[series.Key][]Entry)
+	var keys []series.Key
 	for _, e := range es {
-		st, err := s.create(e.Key, 0)
-		if err != nil {
+		if byKey[e.Key] == nil {
+			keys = append(keys, e.Key)
+		}
+		byKey[e.Key] = append(byKey[e.Key], e)
+	}
+	for _, k := range keys {
+		if err := s.setAsideOf(ctx, k, byKey[k]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// setAsideOf puts entries of one series into quarantine.
+func (s *Store) setAsideOf(ctx context.Context, key series.Key, es []Entry) error {
+	st, err := s.create(ctx, key, 0)
+	if err != nil {
+		return err
+	}
+	h, err := s.hold(ctx, st.mu)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	c := s.begin(st, opAside)
+	for i := range es {
+		e := &es[i]
 		if e.At == 0 {
-			e.At = s.opts.Now()
+			e.At = c.now
 		}
 		if len(e.Raw) > maxRaw {
 			e.Raw = e.Raw[:maxRaw]
 		}
-		same, err := s.hasAside(st, &e, seen)
+		same, err := s.hasAside(st, e, c.seen)
 		if err != nil {
 			return err
 		}
-		if same {
-			continue
+		if !same {
+			c.addAside(e)
 		}
-		st.aside.Store(true)
-		value, _ := s.asideValue(e)
-		if err := b.Set(s.asideKey(st.id, &e), value); err != nil {
-			return err
-		}
-		n++
 	}
-	if n == 0 {
+	if len(c.sets) == 0 {
 		return nil
 	}
-	return s.commit(b)
+	wait, err := c.commit(ctx, h, true)
+	if err != nil {
+		return err
+	}
+	h.release()
+	return wait()
+}
+
+// addAside plans to put e into quarantine.
+func (c *change) addAside(e *Entry) {
+	c.st.aside.Store(true)
+	value, _ := c.s.asideValue(*e)
+	key := c.s.asideKey(c.st.id, e)
+	c.ledger.aside += sumOf(key, value)
+	c.ledger.asides++
+	c.set(key, value)
 }
 
 // hasAside reports whether an entry with the time, reason and raw value of e
@@ -210,18 +241,4 @@ func (s *Store) readAside(c cursor) (Entry, error) {
 		e.Bar = &series.Bar{Time: e.Time, Open: f[0], High: f[1], Low: f[2], Close: f[3], Volume: f[4], QuoteVolume: f[5], Trades: f[6], Prov: r.Prov}
 	}
 	return e, nil
-}
-
-// countAside counts the quarantine of a series.
-func (s *Store) countAside(r reader, st *state) (int64, error) {
-	c, err := r.Cursor(seriesKey(spaceAside, st.id), seriesKey(spaceAside, st.id+1))
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	var n int64
-	for ok := c.First(); ok; ok = c.Next() {
-		n++
-	}
-	return n, c.Err()
 }

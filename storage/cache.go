@@ -92,6 +92,19 @@ func (c *decodedCache) put(x *cacheEntry) {
 	}
 }
 
+// forget drops all entries of a series.
+func (c *decodedCache) forget(id seriesID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, e := range c.entries {
+		if k.id == id {
+			c.used -= e.Value.(*cacheEntry).size
+			c.order.Remove(e)
+			delete(c.entries, k)
+		}
+	}
+}
+
 func (c *decodedCache) stats() (used, hits, misses int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

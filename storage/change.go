@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"runtime"
@@ -32,7 +33,12 @@ type change struct {
 	sets   []pair                // rows and quarantine; keys in no order
 	drops  []series.Range[int64] // blocks whose folded rows are garbage now
 	gone   []int64               // blocks to delete, with their rows
-	bytes  int                   // of what is to be written
+	dels   [][]byte              // other keys to delete
+	touch  []series.Run          // blocks with bars that it replaces or removes
+
+	damages []Damage // to be recorded in the same batch
+	root    uint64   // what they add to the root
+	bytes   int      // of what is to be written
 }
 
 type pair struct{ key, value []byte }
@@ -87,7 +93,23 @@ func readPage(r reader, id seriesID, number int64) (*page, error) {
 			return nil, err
 		}
 	}
-	return decodePage(number, coverage, stats)
+	p, err := decodePage(number, coverage, stats)
+	if err == nil {
+		p.stored = pageSum(id, number, coverage, stats)
+	}
+	return p, err
+}
+
+// pageSum is the sum of both halves of a page; a half that is not stored has
+// none.
+func pageSum(id seriesID, number int64, coverage, stats []byte) (sum uint64) {
+	if len(coverage) > 0 {
+		sum += sumOf(numberKey(spaceCoverage, id, number), coverage)
+	}
+	if len(stats) > 0 {
+		sum += sumOf(numberKey(spaceStats, id, number), stats)
+	}
+	return sum
 }
 
 // summary returns the summary of a block, or nil if it has no bars.
@@ -167,14 +189,17 @@ func (c *change) putPage(s *summary) error {
 	return nil
 }
 
-// addRows writes rows of one block as one group.
-func (c *change) addRows(b int64, rows []row) {
+// addRows writes rows of one block as one group and returns what it adds to the
+// sum of the block.
+func (c *change) addRows(b int64, rows []row) uint64 {
 	key := rowsKey(c.st.id, b, c.seq)
 	v := beginRows(make([]byte, 0, 16+len(rows)*64), c.now)
 	for i := range rows {
 		v = appendRow(v, rows[i].slot, &rows[i].bar)
 	}
-	c.set(key, endRows(v, key))
+	v = endRows(v, key)
+	c.set(key, v)
+	return rowsSum(c.seq, v)
 }
 
 func (c *change) set(key, value []byte) {
@@ -274,6 +299,7 @@ func statsOf(key, value []byte, version uint64) (blockStats, error) {
 		zeroVolume: uint16(h.Stats.ZeroVolume), nonFinite: uint16(h.Stats.NonFinite),
 		open: h.Stats.Open, high: h.Stats.High, low: h.Stats.Low, close: h.Stats.Close,
 		volume: h.Stats.Volume,
+		sum:    blockSum(version, value),
 	}, nil
 }
 
@@ -281,97 +307,128 @@ func statsOf(key, value []byte, version uint64) (blockStats, error) {
 // instead of through the log.
 const loadBytes = 256 << 10
 
-// commit writes the change. The returned function waits until it is durable.
-func (c *change) commit(durable bool) (wait func() error, err error) {
+// commit writes the change. h is the lock of the series. The returned function
+// waits until the change is durable.
+func (c *change) commit(ctx context.Context, h *hold, durable bool) (wait func() error, err error) {
 	c.ledger.changes = c.seq
-	encoded := c.ledger.encode()
-	key := seriesKey(spaceLedger, c.st.id)
-	if c.bytes >= loadBytes && len(c.gone) == 0 {
-		wait, err = c.load(key, encoded)
-	} else {
-		wait, err = c.write(key, encoded, durable)
-	}
-	if err != nil {
+	c.ledger.placed = c.ledger.placed || c.ledger.blocks > 0 || c.ledger.evidences > 0
+	if err := c.encodeDamages(); err != nil {
 		return nil, err
 	}
-	l := c.ledger
-	c.st.ledger, c.st.encoded = &l, encoded
-	if l.pending > 1 || l.pending == 1 && (l.tail == nil || l.tail.rows == 0) {
-		c.st.late.Store(true)
-		if c.entry.op != opFold {
-			c.s.wakeFolding()
-		}
-	} else {
-		c.st.late.Store(false)
+	pages := c.encodePages()
+	encoded := c.ledger.encode()
+	key := seriesKey(spaceLedger, c.st.id)
+	entry := c.entry.encode(nil)
+	t := &txn{durable: durable, entries: 1, journal: sumOf(journalKey(c.seq), entry)}
+	t.root = sumOf(key, encoded) - c.st.sum() + c.root
+	t.trail = trailRecord{
+		kind: trailChange, series: c.st.id, change: c.seq, op: c.entry.op,
+		touched: len(c.touch) > 0, bars: c.ledger.bars, ledger: sumOf(key, encoded),
+		runs: fewRuns(series.Union(nil, c.entry.runs, c.touch)),
 	}
-	return wait, nil
+	l := c.ledger
+	t.publish = func() {
+		c.st.setLedger(&l, encoded)
+		if len(c.damages) > 0 {
+			c.s.keepDamages(c.damages)
+		}
+		if l.pending > 1 || l.pending == 1 && (l.tail == nil || l.tail.rows == 0) {
+			c.st.late.Store(true)
+			if c.entry.op != opFold {
+				c.s.wakeFolding()
+			}
+		} else {
+			c.st.late.Store(false)
+		}
+	}
+	ps := append(c.sets, pages...)
+	ps = append(ps, pair{journalKey(c.seq), entry})
+	if c.bytes >= loadBytes && len(c.gone)+len(c.dels) == 0 {
+		expected := c.st.encoded
+		t.prepare = func() error { return c.load(t, ps, pair{key, encoded}, expected) }
+	} else if err := c.write(t, append(ps, pair{key, encoded})); err != nil {
+		return nil, err
+	}
+	return c.s.submit(ctx, h, t)
 }
 
-// small are the pairs that every change writes beside its blocks.
-func (c *change) small(ledgerKey, encoded []byte) []pair {
-	ps := c.sets
+// encodePages returns the pages that changed and brings their sum up to date.
+func (c *change) encodePages() []pair {
+	var ps []pair
 	for number := range c.dirty {
-		coverage, stats := c.pages[number].encode()
+		p := c.pages[number]
+		coverage, stats := p.encode()
+		c.ledger.pages += pageSum(c.st.id, number, coverage, stats) - p.stored
 		ps = append(ps,
 			pair{numberKey(spaceCoverage, c.st.id, number), coverage},
 			pair{numberKey(spaceStats, c.st.id, number), stats})
 	}
-	return append(ps, pair{ledgerKey, encoded}, pair{journalKey(c.seq), c.entry.encode(nil)})
+	return ps
 }
 
-// write commits through the log.
-func (c *change) write(ledgerKey, encoded []byte, durable bool) (func() error, error) {
+// write prepares a commit through the log.
+func (c *change) write(t *txn, ps []pair) error {
 	b := c.s.eng.Batch()
-	b.Expect(ledgerKey, c.st.encoded)
+	t.batch = b
+	b.Expect(seriesKey(spaceLedger, c.st.id), c.st.encoded)
 	for _, n := range c.gone {
 		if err := b.Delete(numberKey(spaceBlock, c.st.id, n)); err != nil {
-			return nil, err
+			return err
 		}
 		c.drops = append(c.drops, series.Range[int64]{From: n, To: n + 1})
 	}
 	for _, d := range c.drops {
 		// Before the sets: a later operation of a batch wins.
 		if err := b.DeleteRange(numberKey(spaceRows, c.st.id, d.From), numberKey(spaceRows, c.st.id, d.To)); err != nil {
-			return nil, err
+			return err
+		}
+	}
+	for _, k := range c.dels {
+		if err := b.Delete(k); err != nil {
+			return err
 		}
 	}
 	for i := range c.jobs {
 		if err := b.Set(numberKey(spaceBlock, c.st.id, c.jobs[i].sum.block), c.jobs[i].value); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	for _, p := range c.small(ledgerKey, encoded) {
+	for _, p := range ps {
 		if err := b.Set(p.key, p.value); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return c.s.eng.Commit(b, durable)
+	return nil
 }
 
-// load commits as sorted tables. Rows that were folded stay behind: readers
-// pass over them, because their sequence is below the version of the block.
-func (c *change) load(ledgerKey, encoded []byte) (func() error, error) {
+// load prepares a commit as sorted tables. Rows that were folded stay behind:
+// readers pass over them, because their sequence is below the version of the
+// block.
+func (c *change) load(t *txn, ps []pair, ledger pair, expected []byte) error {
 	l, err := c.s.eng.Loader()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer l.Abort()
 	slices.SortFunc(c.jobs, func(a, b encodeJob) int { return int(a.sum.block - b.sum.block) })
-	for i := range c.jobs {
-		if err := l.Set(numberKey(spaceBlock, c.st.id, c.jobs[i].sum.block), c.jobs[i].value); err != nil {
-			return nil, err
-		}
-	}
-	ps := c.small(ledgerKey, encoded)
 	slices.SortFunc(ps, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
-	for _, p := range ps {
-		if err := l.Set(p.key, p.value); err != nil {
-			return nil, err
+	add := func() error {
+		for i := range c.jobs {
+			if err := l.Set(numberKey(spaceBlock, c.st.id, c.jobs[i].sum.block), c.jobs[i].value); err != nil {
+				return err
+			}
 		}
+		for _, p := range ps {
+			if err := l.Set(p.key, p.value); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	l.Expect(ledgerKey, c.st.encoded)
-	if err := l.Commit(); err != nil {
-		return nil, err
+	if err := add(); err != nil {
+		l.Abort()
+		return err
 	}
-	return func() error { return nil }, nil
+	l.Expect(ledger.key, expected)
+	t.load = &loadTxn{loader: l, ledger: ledger}
+	return nil
 }

@@ -292,21 +292,22 @@ func TestMigration(t *testing.T) {
 		return migration{to, "test", func(engine) error { ran = append(ran, to); return nil }}
 	}
 	boom := errors.New("boom")
-	broken := migration{3, "test", func(engine) error { return boom }}
-	if err := s.migrate(4, []migration{step(2), broken, step(4)}); !errors.Is(err, boom) {
+	const a, b, c = formatNow + 1, formatNow + 2, formatNow + 3
+	broken := migration{b, "test", func(engine) error { return boom }}
+	if err := s.migrate(c, []migration{step(a), broken, step(c)}); !errors.Is(err, boom) {
 		t.Fatal(err)
 	}
-	if err := s.migrate(4, []migration{step(2), step(3), step(4)}); err != nil || !slices.Equal(ran, []int{2, 3, 4}) {
+	if err := s.migrate(c, []migration{step(a), step(b), step(c)}); err != nil || !slices.Equal(ran, []int{a, b, c}) {
 		t.Fatal(err, ran)
 	}
-	if err := s.migrate(6, []migration{step(6)}); err == nil || !strings.Contains(err.Error(), "no migration") {
+	if err := s.migrate(c+2, []migration{step(c + 2)}); err == nil || !strings.Contains(err.Error(), "no migration") {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	var newer *FormatError
-	if _, err := Open("store", Options{FS: fs}); !errors.As(err, &newer) || newer.Have != 4 || newer.Known != formatNow {
+	if _, err := Open("store", Options{FS: fs}); !errors.As(err, &newer) || newer.Have != c || newer.Known != formatNow {
 		t.Fatalf("a newer store: %v", err)
 	}
 }

@@ -30,7 +30,7 @@ func (s *Store) Delete(ctx context.Context, key series.Key, span series.Span) (i
 		if err := ctx.Err(); err != nil {
 			return total, err
 		}
-		n, more, err := s.deleteSome(st, span)
+		n, more, err := s.deleteSome(ctx, st, span)
 		total += n
 		if err != nil || !more {
 			return total, err
@@ -38,10 +38,13 @@ func (s *Store) Delete(ctx context.Context, key series.Key, span series.Span) (i
 	}
 }
 
-func (s *Store) deleteSome(st *state, span series.Span) (n int64, more bool, err error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if err := s.flushRelaxed(st); err != nil {
+func (s *Store) deleteSome(ctx context.Context, st *state, span series.Span) (n int64, more bool, err error) {
+	h, err := s.hold(ctx, st.mu)
+	if err != nil {
+		return 0, false, err
+	}
+	defer h.release()
+	if err := s.flushRelaxed(ctx, st, h); err != nil {
 		return 0, false, err
 	}
 	v := &view{s: s, st: st, r: s.eng, ledger: st.ledger}
@@ -72,10 +75,11 @@ func (s *Store) deleteSome(st *state, span series.Span) (n int64, more bool, err
 	if err := c.findEnds(); err != nil {
 		return 0, false, err
 	}
-	wait, err := c.commit(true)
+	wait, err := c.commit(ctx, h, true)
 	if err != nil {
 		return 0, false, err
 	}
+	h.release()
 	return c.entry.removed, more, wait()
 }
 
@@ -93,6 +97,7 @@ func (c *change) deleteBlock(p *part) (putSummary, error) {
 		return putSummary{old, &summary{block: p.block}}, nil
 	}
 	c.entry.removed += int64(p.count)
+	c.touch = series.Join(c.touch, blockRun(p.block))
 	if p.whole && !p.rows {
 		if err := c.keepBlock(p.block); err != nil {
 			return putSummary{}, err

@@ -68,6 +68,8 @@ type engine interface {
 	// durable when wait returns; without durable, wait returns at once.
 	Commit(b batch, durable bool) (wait func() error, err error)
 	Loader() (loader, error)
+	// Sync makes durable what was committed without.
+	Sync() error
 	// Checkpoint writes a consistent copy into dir, which must not exist.
 	Checkpoint(dir string) error
 	Stats() EngineStats

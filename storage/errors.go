@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -46,3 +47,63 @@ type FormatError struct {
 func (e *FormatError) Error() string {
 	return fmt.Sprintf("store %s has format %d, this program reads up to %d: use a newer barkeep", e.Dir, e.Have, e.Known)
 }
+
+// Unavailable says why a store does not take writes at the moment.
+type Unavailable uint8
+
+// The reasons.
+const (
+	// DiskFull: the disk has no room left, or only what keeps the store alive.
+	DiskFull Unavailable = iota
+	// Stalled: the disk does not answer in time.
+	Stalled
+	// Damaged: the store is open for reading only, because of damage that
+	// could not be repaired.
+	Damaged
+)
+
+func (u Unavailable) String() string {
+	switch u {
+	case DiskFull:
+		return "disk_full"
+	case Stalled:
+		return "stalled"
+	}
+	return "damaged"
+}
+
+// UnavailableError says that a write was not taken, though nothing is wrong
+// with it. Reads go on.
+type UnavailableError struct {
+	Reason Unavailable
+	Detail string
+	// Unknown: the write was begun and may still happen. Writing the same bars
+	// again is safe: those that are there are counted as unchanged.
+	Unknown bool
+	// RetryAfter is when to try again.
+	RetryAfter time.Duration
+
+	err error
+}
+
+func (e *UnavailableError) Error() string {
+	var text string
+	switch e.Reason {
+	case DiskFull:
+		text = "the disk is full: free some space, writes then go on by themselves"
+	case Stalled:
+		text = "the disk does not answer in time"
+	default:
+		text = "the store is damaged and open for reading only: see barkeep verify"
+	}
+	if e.Detail != "" {
+		text += " (" + e.Detail + ")"
+	}
+	if e.Unknown {
+		text += "; the write may still happen, and to repeat it is safe"
+	}
+	return text
+}
+
+// Unwrap gives the error of the context, where that ended the wait.
+func (e *UnavailableError) Unwrap() error { return e.err }

@@ -34,7 +34,7 @@ func (s *Store) Explain(ctx context.Context, key series.Key, gaps []Absence) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	st, err := s.create(key, 0)
+	st, err := s.create(ctx, key, 0)
 	if err != nil {
 		return err
 	}
@@ -43,46 +43,75 @@ func (s *Store) Explain(ctx context.Context, key series.Key, gaps []Absence) err
 			return fmt.Errorf("%s: %v cannot be explained as %v", key, g.Run, g.State)
 		}
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
 	for _, g := range gaps {
-		if err := s.explainOne(st, g); err != nil {
+		if err := s.explainOne(ctx, st, g); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) explainOne(st *state, g Absence) error {
-	old, err := s.evidence(st)
+func (s *Store) explainOne(ctx context.Context, st *state, g Absence) error {
+	h, err := s.hold(ctx, st.mu)
 	if err != nil {
 		return err
 	}
-	st.explained.Store(true)
-	b := s.eng.Batch()
-	set := func(g Absence) error {
-		v := binary.BigEndian.AppendUint64([]byte{byte(g.State)}, uint64(g.To))
-		return b.Set(numberKey(spaceEvidence, st.id, int64(g.From)), append(v, g.Reason...))
+	defer h.release()
+	c := s.begin(st, opExplain)
+	if err := c.explain(g); err != nil {
+		return err
 	}
+	wait, err := c.commit(ctx, h, true)
+	if err != nil {
+		return err
+	}
+	h.release()
+	return wait()
+}
+
+// explain plans to record g.
+func (c *change) explain(g Absence) error {
+	old, err := c.s.evidence(c.st)
+	if err != nil {
+		return err
+	}
+	c.st.explained.Store(true)
+	c.entry.runs = series.Join(c.entry.runs, g.Run)
+	left := map[int64]bool{} // first slots that are written again
+	set := func(g Absence) {
+		k, v := evidencePair(c.st.id, g)
+		c.ledger.evidence += sumOf(k, v)
+		c.ledger.evidences++
+		left[int64(g.From)] = true
+		c.set(k, v)
+	}
+	var gone []int64
 	for _, o := range old {
 		if o.Intersect(g.Run).Empty() {
 			continue
 		}
-		if err := b.Delete(numberKey(spaceEvidence, st.id, int64(o.From))); err != nil {
-			return err
-		}
+		c.ledger.evidence -= sumOf(evidencePair(c.st.id, o))
+		c.ledger.evidences--
+		gone = append(gone, int64(o.From))
 		for _, rest := range series.Subtract(nil, []series.Run{o.Run}, []series.Run{g.Run}) {
-			if err := set(Absence{Run: rest, State: o.State, Reason: o.Reason}); err != nil {
-				return err
-			}
+			set(Absence{Run: rest, State: o.State, Reason: o.Reason})
 		}
 	}
 	if g.State != series.StateMissing {
-		if err := set(g); err != nil {
-			return err
+		set(g)
+	}
+	for _, from := range gone {
+		if !left[from] {
+			c.dels = append(c.dels, numberKey(spaceEvidence, c.st.id, from))
 		}
 	}
-	return s.commit(b)
+	return nil
+}
+
+// evidencePair is g as it is stored.
+func evidencePair(id seriesID, g Absence) (key, value []byte) {
+	v := binary.BigEndian.AppendUint64([]byte{byte(g.State)}, uint64(g.To))
+	return numberKey(spaceEvidence, id, int64(g.From)), append(v, g.Reason...)
 }
 
 // evidence returns all that is recorded of a series.

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -37,24 +38,28 @@ func (s *Store) appendRelaxed(key series.Key, b series.Bar, o WriteOptions) erro
 		return err
 	}
 	defer s.ops.Done()
-	src, err := s.Source(o.Source)
+	if err := s.admit(); err != nil {
+		return err
+	}
+	src, err := s.source(context.Background(), o.Source)
 	if err != nil {
 		return err
 	}
-	st, err := s.create(key, 0)
+	st, err := s.create(context.Background(), key, 0)
 	if err != nil {
 		return err
 	}
 	switch {
-	case s.opts.ReadOnly:
-		return errReadOnly
 	case b.Prov.Kind() == series.Synthetic:
 		return errors.New(refuseSynthetic)
 	case b.Time < series.MinTime || b.Time > series.MaxTime:
 		return errors.New(refuseTime)
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	h, err := s.hold(context.Background(), st.mu)
+	if err != nil {
+		return err
+	}
+	defer h.release()
 	if !st.grid().On(b.Time) {
 		return errors.New("off the grid: " + b.Time.String() + " is no open time of " + st.grid().Interval.String())
 	}
@@ -68,27 +73,34 @@ func (s *Store) appendRelaxed(key series.Key, b series.Bar, o WriteOptions) erro
 	}
 	// Two bars of one slot are two writes: the later settles with the earlier.
 	if n := r.cols.Len(); n > 0 && (n >= relaxedBars || r.policy != o.OnConflict || b.Time <= r.cols.Time[n-1]) {
-		if err := s.flushRelaxed(st); err != nil {
+		if err := s.flushRelaxed(context.Background(), st, h); err != nil {
 			return err
 		}
 	}
 	r.policy = o.OnConflict
 	r.cols.Append(b)
+	st.waiting.Store(int64(r.cols.Len()))
 	return nil
 }
 
-// flushRelaxed hands the waiting bars to the operating system. st.mu must be
-// held.
-func (s *Store) flushRelaxed(st *state) error {
+// flushRelaxed hands the waiting bars to the operating system. h is the lock of
+// the series; after an error it may be lost.
+func (s *Store) flushRelaxed(ctx context.Context, st *state, h *hold) error {
 	r := &st.relaxed
 	if r.cols.Len() == 0 {
 		return nil
 	}
-	_, wait, err := s.writeLocked(st, &r.cols, 0, r.policy, false)
+	// A commit that takes the lock along still reads the bars: they are its own.
+	cols := r.cols
+	_, wait, err := s.writeLocked(ctx, st, h, &cols, 0, r.policy, false)
+	if h.lost {
+		return err
+	}
 	if err != nil {
 		return err
 	}
 	r.cols.Reset()
+	st.waiting.Store(0)
 	if wait != nil {
 		return wait()
 	}
@@ -96,10 +108,16 @@ func (s *Store) flushRelaxed(st *state) error {
 }
 
 // settle makes the waiting bars of a series readable.
-func (s *Store) settle(st *state) error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return s.flushRelaxed(st)
+func (s *Store) settle(ctx context.Context, st *state) error {
+	if st.waiting.Load() == 0 {
+		return nil
+	}
+	h, err := s.hold(ctx, st.mu)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	return s.flushRelaxed(ctx, st, h)
 }
 
 func (s *Store) all() []*state {
@@ -112,27 +130,93 @@ func (s *Store) all() []*state {
 	return sts
 }
 
-func (s *Store) flushAll() error {
+func (s *Store) flushAll(ctx context.Context) error {
 	if s.opts.ReadOnly {
 		return nil
 	}
 	var errs []error // one series must not keep the bars of the others waiting
 	for _, st := range s.all() {
-		errs = append(errs, s.settle(st))
+		errs = append(errs, s.settle(ctx, st))
 	}
 	return errors.Join(errs...)
 }
 
-// flushForRead writes out waiting bars before a read. Damage where they belong
-// does not keep the rest of the series from being read: they go on waiting.
-// st.mu must be held.
-func (s *Store) flushForRead(st *state) error {
-	err := s.flushRelaxed(st)
-	if errors.Is(err, series.ErrCorrupt) {
-		s.opts.Logger.Error("bars wait to be written", "series", st.key.String(), "err", err)
-		return nil
+// holdForRead takes the lock of a series for a reader and writes out waiting
+// bars. It returns nil where a writer has the lock and does not come to an end:
+// the reader then asks the engine, which knows all but what still waits. Damage
+// where waiting bars belong does not keep the rest of the series from being
+// read, nor does a full disk: they go on waiting.
+func (s *Store) holdForRead(ctx context.Context, st *state) (*hold, error) {
+	h := s.tryHold(ctx, st)
+	if h == nil {
+		return nil, ctx.Err()
 	}
-	return err
+	err := s.flushRelaxed(ctx, st, h)
+	_, unavailable := errors.AsType[*UnavailableError](err)
+	switch {
+	case err == nil:
+		return h, nil
+	case unavailable && h.lost:
+		return nil, nil
+	case unavailable:
+		return h, nil
+	case errors.Is(err, series.ErrCorrupt):
+		s.opts.Logger.Error("bars wait to be written", "series", st.key.String(), "err", err)
+		return h, nil
+	}
+	h.release()
+	return nil, err
+}
+
+// tryHold waits for the lock of a series only as long as a reader should: until
+// a commit proves slow, or, where bars wait that nobody else knows of, until
+// there is no hope left.
+func (s *Store) tryHold(ctx context.Context, st *state) *hold {
+	if st.mu.TryLock() {
+		return &hold{lock: st.mu}
+	}
+	begun := time.Now()
+	tick := time.NewTicker(patience)
+	defer tick.Stop()
+	for {
+		select {
+		case st.mu <- struct{}{}:
+			return &hold{lock: st.mu}
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if st.waiting.Load() == 0 || s.hopeless(time.Since(begun)) != nil {
+				return nil
+			}
+		}
+	}
+}
+
+// ledgerNow is the ledger of a series as it is committed, also while a writer
+// has the lock.
+func (s *Store) ledgerNow(ctx context.Context, st *state) (*ledger, error) {
+	h, err := s.holdForRead(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	if h == nil {
+		return readLedger(s.eng, st)
+	}
+	defer h.release()
+	return st.ledger, nil
+}
+
+// readLedger reads the ledger of a series; one that was never written is empty.
+func readLedger(r reader, st *state) (*ledger, error) {
+	l := &ledger{}
+	_, err := r.Get(seriesKey(spaceLedger, st.id), func(b []byte) (err error) {
+		l, err = decodeLedger(st.grid(), b)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", st.key, err)
+	}
+	return l, nil
 }
 
 // foldDelay lets late bars gather before they are folded into their blocks.
@@ -158,11 +242,11 @@ func (s *Store) maintain() {
 		case <-s.stop:
 			return
 		case <-tick.C:
-			report("write relaxed bars", s.flushAll())
+			report("write relaxed bars", s.flushAll(context.Background()))
 		case <-s.wake:
 			fold.Reset(foldDelay)
 		case <-fold.C:
-			if err := s.compact(s.stop); err != nil {
+			if err := s.compact(context.Background()); err != nil {
 				report("fold late bars", err)
 				fold.Reset(foldRetry)
 			}
@@ -176,23 +260,25 @@ func (s *Store) Compact(ctx context.Context) error {
 		return err
 	}
 	defer s.ops.Done()
-	if err := s.flushAll(); err != nil {
+	if err := s.flushAll(ctx); err != nil {
 		return err
 	}
-	return s.compact(ctx.Done())
+	return s.compact(ctx)
 }
 
-func (s *Store) compact(stop <-chan struct{}) error {
+func (s *Store) compact(ctx context.Context) error {
 	var errs []error
 	for _, st := range s.all() {
 		for more := st.late.Load(); more; {
 			select {
-			case <-stop:
+			case <-ctx.Done():
+				return errors.Join(errs...)
+			case <-s.stop:
 				return errors.Join(errs...)
 			default:
 			}
 			var err error
-			more, err = s.foldSome(st)
+			more, err = s.foldSome(ctx, st)
 			errs = append(errs, err)
 		}
 	}
@@ -205,9 +291,12 @@ const foldBatch = 64
 
 // foldSome folds the rows of some blocks that are not the tail, and reports
 // whether others are left.
-func (s *Store) foldSome(st *state) (more bool, err error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
+func (s *Store) foldSome(ctx context.Context, st *state) (more bool, err error) {
+	h, err := s.hold(ctx, st.mu)
+	if err != nil {
+		return false, err
+	}
+	defer h.release()
 	c := s.begin(st, opFold)
 	if c.ledger.bars == 0 {
 		st.late.Store(false)
@@ -248,7 +337,7 @@ func (s *Store) foldSome(st *state) (more bool, err error) {
 			return false, err
 		}
 	}
-	wait, err := c.commit(false) // nothing new: a crash loses the work, no bar
+	wait, err := c.commit(ctx, h, false) // nothing new: a crash loses the work, no bar
 	if err != nil {
 		return false, err
 	}

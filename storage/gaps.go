@@ -228,11 +228,22 @@ func (s *Store) cursorNow(ctx context.Context, key series.Key) (*view, cursor, e
 	if err != nil {
 		return nil, nil, err
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if err := s.flushForRead(st); err != nil {
+	h, err := s.holdForRead(ctx, st)
+	if err != nil {
 		return nil, nil, err
 	}
+	if h == nil { // the cursor itself shows one moment
+		c, err := s.eng.Cursor(nil, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		l, err := readLedger(cursorReader{c}, st)
+		if err != nil {
+			return nil, nil, errors.Join(err, c.Close())
+		}
+		return &view{s: s, st: st, ledger: l}, c, nil
+	}
+	defer h.release()
 	c, err := s.eng.Cursor(nil, nil)
 	return &view{s: s, st: st, ledger: st.ledger}, c, err
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -43,22 +44,17 @@ func (s *Store) Info(key series.Key) (Info, error) {
 }
 
 func (s *Store) info(st *state) (Info, error) {
-	st.mu.Lock()
-	err := s.flushForRead(st)
-	l := st.ledger
-	grid := st.grid()
-	st.mu.Unlock()
+	l, err := s.ledgerNow(context.Background(), st)
 	if err != nil {
 		return Info{}, err
 	}
+	grid := st.grid()
 	i := Info{Key: st.key, Grid: grid, Bars: l.bars, Bytes: l.bytes}
 	if l.bars > 0 {
 		i.First, i.Last = grid.Time(l.first), grid.Time(l.last)
 	}
-	if st.aside.Load() {
-		i.Quarantined, err = s.countAside(s.eng, st)
-	}
-	return i, err
+	i.Quarantined = l.asides
+	return i, nil
 }
 
 // Latest returns the newest bar of a series; ok is false if it has none. It
@@ -72,12 +68,11 @@ func (s *Store) Latest(key series.Key) (bar series.Bar, ok bool, err error) {
 	if err != nil {
 		return series.Bar{}, false, err
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if err := s.flushForRead(st); err != nil {
+	l, err := s.ledgerNow(context.Background(), st)
+	if err != nil {
 		return series.Bar{}, false, err
 	}
-	return st.ledger.lastBar, st.ledger.bars > 0, nil
+	return l.lastBar, l.bars > 0, nil
 }
 
 // Stats are figures of the whole store, for metrics.
@@ -100,9 +95,7 @@ func (s *Store) Stats() Stats {
 	defer s.ops.Done()
 	st := Stats{Changes: s.seq.Load(), Engine: s.eng.Stats()}
 	for _, x := range s.all() {
-		x.mu.Lock()
-		l := x.ledger
-		x.mu.Unlock()
+		l := x.published.Load()
 		st.Series++
 		st.Bars += l.bars
 		st.Blocks += l.blocks

@@ -38,11 +38,31 @@ type beforeBlock struct {
 type journalOp uint8
 
 const (
-	opWrite  journalOp = 1
-	opDelete journalOp = 2
-	opFold   journalOp = 3 // rows folded into their block: no bar changes
-	opDamage journalOp = 4 // a damaged block set aside
+	opWrite   journalOp = 1
+	opDelete  journalOp = 2
+	opFold    journalOp = 3 // rows folded into their block: no bar changes
+	opDamage  journalOp = 4 // damaged or lost bars set aside
+	opExplain journalOp = 5 // evidence of absence
+	opAside   journalOp = 6 // bars put into quarantine
 )
+
+func (o journalOp) String() string {
+	switch o {
+	case opWrite:
+		return "bars"
+	case opDelete:
+		return "a deletion"
+	case opFold:
+		return "a folding"
+	case opDamage:
+		return "damage"
+	case opExplain:
+		return "evidence of absence"
+	case opAside:
+		return "quarantine"
+	}
+	return "something unknown"
+}
 
 const journalVersion = 1
 

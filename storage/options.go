@@ -23,6 +23,25 @@ type Options struct {
 	// RelaxedDelay is how long a relaxed write may wait before it goes to the
 	// operating system; 0 is 50 ms. See [WriteOptions.Relaxed].
 	RelaxedDelay time.Duration
+	// WriteTimeout bounds how long a write waits for the disk; 0 is 30 s. It then
+	// returns an [*UnavailableError]; on a full disk it does so within a second.
+	WriteTimeout time.Duration
+	// SpaceLow and SpaceReadOnly are the free bytes of the disk below which the
+	// store warns, and below which it takes no more writes; 0 is 10% of the
+	// disk but at most 2 GiB, and 5% but at most 1 GiB; negative is off.
+	SpaceLow, SpaceReadOnly int64
+	// Ballast is the size of a file that is given up when the disk is full, so
+	// that what is under way can end; 0 is 1% of the disk but at most 64 MiB,
+	// negative is none.
+	Ballast int64
+	// Scrub is how many bytes a second are read in the background to find
+	// damage before a reader does; 0 is 4 MiB, negative is none.
+	Scrub int64
+	// Fatal is called when the store cannot go on, for instance because the
+	// disk failed to make something durable: to try again is unsafe on Linux.
+	// It must not return. nil prints the error and ends the process with exit
+	// code 70.
+	Fatal func(error)
 	// Owner says who opens the store, for the error that a second opener gets:
 	// "barkeep serve on 127.0.0.1:8080". Empty is the name of the program.
 	Owner string

@@ -38,6 +38,7 @@ type blockStats struct {
 	zeroVolume, nonFinite  uint16
 	open, high, low, close float64
 	volume                 float64
+	sum                    uint64 // of the encoded block and the rows beside it
 }
 
 var errPage = errors.New("summary page is damaged")
@@ -375,11 +376,17 @@ func (r *pageReader) readMarks() bool {
 	return true
 }
 
-// Stats page: version 1, then statsEntry bytes per block, little endian:
+// Stats page: version 2, then statsEntry bytes per block, little endian:
 //
 //	u8 number of the block in its page | u64 version | u32 bytes | u16 count | u16 zero-volume bars | u16 non-finite bars
-//	f64 open | f64 high | f64 low | f64 close | f64 volume
-const statsEntry = 1 + 8 + 4 + 3*2 + 5*8
+//	f64 open | f64 high | f64 low | f64 close | f64 volume | u64 sum
+//
+// Version 1 had no sum.
+const (
+	statsVersion = 2
+	statsEntryV1 = 1 + 8 + 4 + 3*2 + 5*8
+	statsEntry   = statsEntryV1 + 8
+)
 
 func appendStats(dst []byte, block int64, s *blockStats) []byte {
 	dst = append(dst, byte(block-pageOf(block)*pageBlocks))
@@ -391,13 +398,19 @@ func appendStats(dst []byte, block int64, s *blockStats) []byte {
 	for _, f := range [...]float64{s.open, s.high, s.low, s.close, s.volume} {
 		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(f))
 	}
-	return dst
+	return binary.LittleEndian.AppendUint64(dst, s.sum)
 }
 
+// readStats reads an entry of this version, or a shorter one of version 1.
 func readStats(b []byte) (number byte, s blockStats) {
 	le := binary.LittleEndian
 	f := func(i int) float64 { return math.Float64frombits(le.Uint64(b[19+8*i:])) }
+	var sum uint64
+	if len(b) >= statsEntry {
+		sum = le.Uint64(b[statsEntryV1:])
+	}
 	return b[0], blockStats{
+		sum:     sum,
 		version: le.Uint64(b[1:]), bytes: le.Uint32(b[9:]), count: le.Uint16(b[13:]),
 		zeroVolume: le.Uint16(b[15:]), nonFinite: le.Uint16(b[17:]),
 		open: f(0), high: f(1), low: f(2), close: f(3), volume: f(4),
@@ -408,6 +421,7 @@ func readStats(b []byte) (number byte, s blockStats) {
 type page struct {
 	number int64
 	blocks []*summary
+	stored uint64 // sum of the page as it is stored; 0 if it is not
 }
 
 // find returns the index of the summary of block, or where it belongs.
@@ -445,7 +459,7 @@ func (p *page) put(s *summary) {
 }
 
 func (p *page) encode() (coverage, stats []byte) {
-	coverage, stats = []byte{pageVersion}, []byte{pageVersion}
+	coverage, stats = []byte{pageVersion}, []byte{statsVersion}
 	for _, s := range p.blocks {
 		coverage = appendCoverage(coverage, s)
 		stats = appendStats(stats, s.block, &s.stats)
@@ -477,11 +491,15 @@ func decodePage(number int64, coverage, stats []byte) (*page, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	if len(stats) != 1+len(p.blocks)*statsEntry || stats[0] != pageVersion {
+	entry := statsEntry
+	if len(stats) > 0 && stats[0] == 1 {
+		entry = statsEntryV1
+	}
+	if len(stats) != 1+len(p.blocks)*entry || stats[0] > statsVersion || stats[0] == 0 {
 		return nil, errPage
 	}
 	for i, s := range p.blocks {
-		number, st := readStats(stats[1+i*statsEntry:])
+		number, st := readStats(stats[1+i*entry : 1+(i+1)*entry])
 		if p.number*pageBlocks+int64(number) != s.block {
 			return nil, errPage
 		}

@@ -40,10 +40,10 @@ type pebbleEngine struct {
 
 // openPebble opens the database in dir; tmp is a folder on the same disk for
 // files under construction.
-func openPebble(dir, tmp string, o Options) (*pebbleEngine, error) {
-	p := &pebbleEngine{fs: o.FS, tmp: tmp}
+func openPebble(fs vfs.FS, dir, tmp string, o Options) (*pebbleEngine, error) {
+	p := &pebbleEngine{fs: fs, tmp: tmp}
 	po := &pebble.Options{
-		FS:                          modestFS{o.FS},
+		FS:                          fs,
 		ReadOnly:                    o.ReadOnly,
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                16 << 20,
@@ -54,7 +54,7 @@ func openPebble(dir, tmp string, o Options) (*pebbleEngine, error) {
 		MaxManifestFileSize:         4 << 20,
 		NumPrevManifest:             4,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		Logger:                      pebbleLogger{o.Logger},
+		Logger:                      pebbleLogger{o.Logger, o.Fatal},
 		EventListener: &pebble.EventListener{
 			// Without a handler Pebble ends the process. Handlers run on read
 			// paths: they must not block.
@@ -144,6 +144,8 @@ func check(r reader, expected []expectation) error {
 	}
 	return nil
 }
+
+func (p *pebbleEngine) Sync() error { return p.db.LogData(nil, pebble.Sync) }
 
 func (p *pebbleEngine) Loader() (loader, error) { return &pebbleLoader{p: p}, nil }
 
@@ -238,7 +240,10 @@ func (b *pebbleBatch) Expect(key, value []byte) {
 
 // pebbleLogger hands the engine's messages on and ends the process where the
 // engine says that it cannot go on: it relies on Fatalf not returning.
-type pebbleLogger struct{ l *slog.Logger }
+type pebbleLogger struct {
+	l     *slog.Logger
+	fatal func(error)
+}
 
 func (p pebbleLogger) Infof(format string, args ...any) {
 	p.l.Debug("engine", "text", fmt.Sprintf(format, args...))
@@ -249,8 +254,13 @@ func (p pebbleLogger) Errorf(format string, args ...any) {
 }
 
 func (p pebbleLogger) Fatalf(format string, args ...any) {
-	msg := fmt.Sprintf(format, args...)
-	p.l.Error("engine cannot go on; nothing acknowledged is lost", "err", msg)
-	fmt.Fprintln(os.Stderr, "barkeep: storage engine cannot go on:", msg)
+	p.fatal(fmt.Errorf(format, args...))
+}
+
+// exit is what a store does that cannot go on, unless [Options.Fatal] says
+// otherwise.
+func exit(err error) {
+	fmt.Fprintln(os.Stderr, "barkeep: the store cannot go on:", err)
+	fmt.Fprintln(os.Stderr, "barkeep: nothing that was acknowledged is lost: mend the cause and start again")
 	os.Exit(fatalExit)
 }

@@ -66,9 +66,13 @@ func (w *writer) planBlock(b int64, i, j int) error {
 	if err := w.s.loadBlock(w.s.eng, w.st, had, &cols); err != nil {
 		return err
 	}
+	before := w.entry.replaced
 	keep, replaced, err := w.settle(&cols, i, j)
 	if err != nil {
 		return err
+	}
+	if w.entry.replaced > before {
+		w.touch = series.Join(w.touch, blockRun(b))
 	}
 	if len(keep) == 0 {
 		return nil
@@ -166,13 +170,14 @@ func (e *journalEntry) remember(id seriesID, b int64, version uint64, old *block
 
 // rows plans a group of rows beside block b.
 func (w *writer) rows(had *summary, b int64, rs []row) {
-	w.addRows(b, rs)
+	sum := w.addRows(b, rs)
 	w.lastRows, w.lastRowsBlock = rs, b
 	s := &summary{block: b}
 	if had != nil {
 		*s = *had
 	}
 	s.rows++
+	s.stats.sum += sum
 	s.present, s.marks = mergePresence(s, rs)
 	s.stats.count = uint16(s.count())
 	w.puts = append(w.puts, putSummary{had, s})

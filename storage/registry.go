@@ -1,10 +1,12 @@
 package storage
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -38,6 +40,15 @@ func (s *Store) loadRegistry() error {
 		if err := s.loadLedger(st); err != nil {
 			return err
 		}
+	}
+	if err := eachPair(s.eng, damagePrefix, append(slices.Clone(damagePrefix[:1]), damagePrefix[1]+1), func(k, v []byte) error {
+		d, err := loadDamage(k, v)
+		if err == nil {
+			s.damages = append(s.damages, d)
+		}
+		return err
+	}); err != nil {
+		return fmt.Errorf("records of damage: %w", err)
 	}
 	if err := s.markStates(spaceEvidence, func(st *state) { st.explained.Store(true) }); err != nil {
 		return err
@@ -102,15 +113,17 @@ func (s *Store) loadEntry(key, value []byte) error {
 }
 
 func (s *Store) addState(id seriesID, k series.Key, phase series.Time) *state {
-	st := &state{id: id, key: k, ledger: &ledger{}}
+	st := &state{id: id, key: k, mu: newLock()}
+	st.setLedger(&ledger{}, nil)
 	st.place.Store(&series.Grid{Interval: k.Interval, Phase: phase})
 	s.states[k] = st
 	s.ids[id] = st
+	s.nextID = max(s.nextID, id+1)
 	return st
 }
 
 // create returns the state of a series and registers it first if it is new.
-func (s *Store) create(k series.Key, phase series.Time) (*state, error) {
+func (s *Store) create(ctx context.Context, k series.Key, phase series.Time) (*state, error) {
 	if st := s.lookup(k); st != nil {
 		return st, nil
 	}
@@ -120,33 +133,54 @@ func (s *Store) create(k series.Key, phase series.Time) (*state, error) {
 	if err := (series.Grid{Interval: k.Interval, Phase: phase}).Check(); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, ErrClosed
+	h, err := s.hold(ctx, s.registry)
+	if err != nil {
+		return nil, err
 	}
-	if st := s.states[k]; st != nil {
+	defer h.release()
+	if st := s.lookup(k); st != nil {
 		return st, nil
 	}
-	id := seriesID(len(s.states) + 1)
+	s.mu.RLock()
+	id := s.nextID
+	s.mu.RUnlock()
 	v, err := json.Marshal(seriesMeta{k.Symbol, k.Interval, phase})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.register(registryKey(registrySeries, idBytes(uint32(id))...), v); err != nil {
+	err = s.register(ctx, h, registryKey(registrySeries, idBytes(uint32(id))...), v, func() { s.addState(id, k, phase) })
+	if err != nil {
 		return nil, err
 	}
-	return s.addState(id, k, phase), nil
+	return s.lookup(k), nil
 }
 
-// register writes a new entry of the registry.
-func (s *Store) register(key, value []byte) error {
+// register writes an entry of the registry and calls publish, with s.mu held,
+// when it is there. h is the lock of the registry.
+func (s *Store) register(ctx context.Context, h *hold, key, value []byte, publish func()) error {
 	b := s.eng.Batch()
-	b.Expect(key, nil)
+	var old []byte
+	if _, err := s.eng.Get(key, func(v []byte) error { old = append([]byte{}, v...); return nil }); err != nil {
+		return err
+	}
+	b.Expect(key, old)
 	if err := b.Set(key, value); err != nil {
 		return err
 	}
-	return s.commit(b)
+	t := &txn{batch: b, durable: true, root: sumOf(key, value), trail: trailRecord{kind: trailPair, key: key, value: value}}
+	if old != nil {
+		t.root -= sumOf(key, old)
+	}
+	t.publish = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		publish()
+	}
+	wait, err := s.submit(ctx, h, t)
+	if err != nil {
+		return err
+	}
+	return wait()
 }
 
 // SetPhase moves the grid of a series that has no bars yet: its bars open phase
@@ -156,27 +190,31 @@ func (s *Store) SetPhase(k series.Key, phase series.Time) error {
 		return err
 	}
 	defer s.ops.Done()
-	st, err := s.create(k, phase)
+	ctx := context.Background()
+	st, err := s.create(ctx, k, phase)
 	if err != nil {
 		return err
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	h, err := s.hold(ctx, st.mu)
+	if err != nil {
+		return err
+	}
+	defer h.release()
 	if st.grid().Phase == phase {
 		return nil
 	}
 	if st.settled() || st.relaxed.cols.Len() > 0 {
 		return fmt.Errorf("%s has, or had, bars that open %d ms after the full %s: its grid cannot move any more", k, st.grid().Phase, k.Interval)
 	}
-	return s.movePhase(st, phase)
+	return s.movePhase(ctx, st, phase)
 }
 
 // settled reports whether something is keyed by the slots of the series, so
 // that its grid must stay. st.mu must be held.
-func (st *state) settled() bool { return st.encoded != nil || st.explained.Load() }
+func (st *state) settled() bool { return st.ledger.placed }
 
 // movePhase gives a series without bars another grid. st.mu must be held.
-func (s *Store) movePhase(st *state, phase series.Time) error {
+func (s *Store) movePhase(ctx context.Context, st *state, phase series.Time) error {
 	g := series.Grid{Interval: st.key.Interval, Phase: phase}
 	if err := g.Check(); err != nil {
 		return err
@@ -185,19 +223,20 @@ func (s *Store) movePhase(st *state, phase series.Time) error {
 	if err != nil {
 		return err
 	}
-	b := s.eng.Batch()
-	if err := b.Set(registryKey(registrySeries, idBytes(uint32(st.id))...), v); err != nil {
+	h, err := s.hold(ctx, s.registry)
+	if err != nil {
 		return err
 	}
-	if err := s.commit(b); err != nil {
-		return err
-	}
-	st.place.Store(&g)
-	return nil
+	defer h.release()
+	return s.register(ctx, h, registryKey(registrySeries, idBytes(uint32(st.id))...), v, func() { st.place.Store(&g) })
 }
 
 // Source returns the id of a source and gives it one if it is new.
 func (s *Store) Source(name string) (series.SourceID, error) {
+	return s.source(context.Background(), name)
+}
+
+func (s *Store) source(ctx context.Context, name string) (series.SourceID, error) {
 	if name == "" {
 		return 0, nil
 	}
@@ -214,21 +253,27 @@ func (s *Store) Source(name string) (series.SourceID, error) {
 	if len(name) > 64 {
 		return 0, fmt.Errorf("source name %.80q is longer than 64 bytes", name)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if id, ok := s.byName[name]; ok {
-		return id, nil
-	}
-	if len(s.sources) >= 1<<24 {
-		return 0, errors.New("the store has no room for another source name")
-	}
-	id = series.SourceID(len(s.sources))
-	if err := s.register(registryKey(registrySource, idBytes(uint32(id))...), []byte(name)); err != nil {
+	h, err := s.hold(ctx, s.registry)
+	if err != nil {
 		return 0, err
 	}
-	s.sources = append(s.sources, name)
-	s.byName[name] = id
-	return id, nil
+	defer h.release()
+	s.mu.RLock()
+	id, ok = s.byName[name]
+	n := len(s.sources)
+	s.mu.RUnlock()
+	if ok {
+		return id, nil
+	}
+	if n >= 1<<24 {
+		return 0, errors.New("the store has no room for another source name")
+	}
+	id = series.SourceID(n)
+	err = s.register(ctx, h, registryKey(registrySource, idBytes(uint32(id))...), []byte(name), func() {
+		s.sources = append(s.sources, name)
+		s.byName[name] = id
+	})
+	return id, err
 }
 
 // SourceName returns the name of a source.
@@ -262,17 +307,13 @@ func (s *Store) SetSymbol(symbol string, m Symbol) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.eng.Batch()
-	if err := b.Set(registryKey(registrySymbol, []byte(symbol)...), v); err != nil {
+	ctx := context.Background()
+	h, err := s.hold(ctx, s.registry)
+	if err != nil {
 		return err
 	}
-	if err := s.commit(b); err != nil {
-		return err
-	}
-	s.symbols[symbol] = m
-	return nil
+	defer h.release()
+	return s.register(ctx, h, registryKey(registrySymbol, []byte(symbol)...), v, func() { s.symbols[symbol] = m })
 }
 
 // Symbol returns what SetSymbol stored.

@@ -19,7 +19,7 @@ func (s *Store) Resample(ctx context.Context, key series.Key, coarse series.Inte
 		return nil, err
 	}
 	defer s.ops.Done()
-	x, snap, err := s.viewNow(key)
+	x, snap, err := s.viewNow(ctx, key)
 	if err != nil {
 		return nil, err
 	}

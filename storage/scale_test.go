@@ -15,7 +15,7 @@ import (
 func summariesOnly(tb testing.TB, s *Store, n, years, gapsAYear int) (gaps, missing int64) {
 	tb.Helper()
 	for i := range n {
-		st, err := s.create(series.Key{Symbol: fmt.Sprintf("S%03d", i), Interval: series.Interval1m}, 0)
+		st, err := s.create(context.Background(), series.Key{Symbol: fmt.Sprintf("S%03d", i), Interval: series.Interval1m}, 0)
 		if err != nil {
 			tb.Fatal(err)
 		}

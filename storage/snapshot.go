@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 
@@ -25,7 +24,7 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 		return nil, err
 	}
 	defer s.ops.Done()
-	if err := s.flushAll(); err != nil && !errors.Is(err, series.ErrCorrupt) {
+	if err := s.flushAll(context.Background()); err != nil && !forgivable(err) {
 		return nil, err
 	}
 	return &Snapshot{s, s.eng.Snapshot()}, nil
@@ -41,6 +40,13 @@ func (v *Snapshot) Close() error {
 	return v.snap.Close()
 }
 
+// forgivable reports whether a read may go on without the bars that wait to be
+// written.
+func forgivable(err error) bool {
+	_, unavailable := errors.AsType[*UnavailableError](err)
+	return unavailable || errors.Is(err, series.ErrCorrupt)
+}
+
 // view is one series as a snapshot shows it.
 type view struct {
 	s      *Store
@@ -54,18 +60,11 @@ func (v *Snapshot) view(key series.Key) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &view{s: v.s, st: st, r: v.snap}
-	found, err := v.snap.Get(seriesKey(spaceLedger, st.id), func(b []byte) error {
-		x.ledger, err = decodeLedger(st.grid(), b)
-		return err
-	})
+	l, err := readLedger(v.snap, st)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
+		return nil, err
 	}
-	if !found {
-		x.ledger = &ledger{}
-	}
-	return x, nil
+	return &view{s: v.s, st: st, r: v.snap, ledger: l}, nil
 }
 
 // run returns the slots of span; the zero span is from the first bar to the
@@ -259,16 +258,24 @@ func eachBar(chunks iter.Seq2[*series.Columns, error]) iter.Seq2[series.Bar, err
 }
 
 // viewNow is a view of a series as it is now; the snapshot must be closed.
-func (s *Store) viewNow(key series.Key) (*view, snapshot, error) {
+func (s *Store) viewNow(ctx context.Context, key series.Key) (*view, snapshot, error) {
 	st, err := s.known(key)
 	if err != nil {
 		return nil, nil, err
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if err := s.flushForRead(st); err != nil {
+	h, err := s.holdForRead(ctx, st)
+	if err != nil {
 		return nil, nil, err
 	}
+	if h == nil {
+		snap := s.eng.Snapshot()
+		l, err := readLedger(snap, st)
+		if err != nil {
+			return nil, nil, errors.Join(err, snap.Close())
+		}
+		return &view{s: s, st: st, r: snap, ledger: l}, snap, nil
+	}
+	defer h.release()
 	// Nobody writes the series while its lock is held, so the ledger in memory
 	// is the one that the snapshot shows.
 	snap := s.eng.Snapshot()
@@ -292,7 +299,7 @@ func (s *Store) Read(ctx context.Context, key series.Key, span series.Span, o Re
 	}
 	// A series may be written while a long read goes on in several places at
 	// once, so that one needs a snapshot.
-	x, snap, err := s.viewNow(key)
+	x, snap, err := s.viewNow(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -337,7 +344,7 @@ func (s *Store) Chunks(ctx context.Context, key series.Key, span series.Span, o 
 			return
 		}
 		defer s.ops.Done()
-		x, snap, err := s.viewNow(key)
+		x, snap, err := s.viewNow(ctx, key)
 		if err != nil {
 			yield(nil, err)
 			return

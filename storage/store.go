@@ -26,6 +26,14 @@ type Store struct {
 	lock  *dirLock
 	seq   atomic.Uint64 // of the last change
 	cache *decodedCache
+	guard *guard
+	head  *head
+	newID storeID // for a store that has none yet
+
+	commitMu sync.Mutex // orders the commits, guards what follows
+	stamp    stamp
+
+	registry lock // orders what is added to the registry
 
 	mu      sync.RWMutex // guards what follows
 	states  map[series.Key]*state
@@ -33,6 +41,8 @@ type Store struct {
 	symbols map[string]Symbol
 	sources []string // by SourceID; 0 is "unknown"
 	byName  map[string]series.SourceID
+	nextID  seriesID
+	damages []Damage
 	closed  bool
 
 	ops  sync.WaitGroup // calls under way; see enter
@@ -48,22 +58,42 @@ type state struct {
 	// place is the grid. It moves at most once, before the first write.
 	place atomic.Pointer[series.Grid]
 
-	mu      sync.Mutex // guards what follows and orders the writes
-	ledger  *ledger    // as committed; replaced, never changed
-	encoded []byte     // ledger as stored; nil before the first write
+	mu      lock    // guards what follows and orders the writes
+	ledger  *ledger // as committed; replaced, never changed
+	encoded []byte  // ledger as stored; nil before the first write
 	relaxed relaxed
 
-	late atomic.Bool // blocks other than the tail wait to be folded
+	published atomic.Pointer[ledger] // ledger, for who needs no lock
+	waiting   atomic.Int64           // bars in relaxed
+
+	late       atomic.Bool // blocks other than the tail wait to be folded
+	unreadable error       // why the ledger could not be read, until it is rebuilt
+
 	// Whether there may be evidence of absence, and bars in quarantine.
 	explained, aside atomic.Bool
 }
 
 func (st *state) grid() series.Grid { return *st.place.Load() }
 
+// setLedger takes a ledger over as it was committed.
+func (st *state) setLedger(l *ledger, encoded []byte) {
+	st.ledger, st.encoded = l, encoded
+	st.published.Store(l)
+}
+
+// sum is that of the stored ledger.
+func (st *state) sum() uint64 {
+	if st.encoded == nil {
+		return 0
+	}
+	return sumOf(seriesKey(spaceLedger, st.id), st.encoded)
+}
+
 const (
 	defaultCacheBytes   = 64 << 20
 	defaultDecodedBytes = 64 << 20
 	defaultRelaxedDelay = 50 * time.Millisecond
+	defaultWriteTimeout = 30 * time.Second
 	unknownSource       = "unknown"
 )
 
@@ -89,6 +119,12 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Fatal == nil {
+		o.Fatal = exit
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = defaultWriteTimeout
+	}
 	return o
 }
 
@@ -103,14 +139,16 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, opts: o, lock: lock,
-		cache:   newDecodedCache(o.DecodedBytes),
-		states:  make(map[series.Key]*state),
-		ids:     make(map[seriesID]*state),
-		symbols: make(map[string]Symbol),
-		sources: []string{unknownSource},
-		byName:  map[string]series.SourceID{unknownSource: 0},
-		stop:    make(chan struct{}),
-		wake:    make(chan struct{}, 1),
+		cache:    newDecodedCache(o.DecodedBytes),
+		states:   make(map[series.Key]*state),
+		ids:      make(map[seriesID]*state),
+		symbols:  make(map[string]Symbol),
+		sources:  []string{unknownSource},
+		byName:   map[string]series.SourceID{unknownSource: 0},
+		registry: newLock(),
+		nextID:   1, // series 0 is the stamp
+		stop:     make(chan struct{}),
+		wake:     make(chan struct{}, 1),
 	}
 	if err := s.open(); err != nil {
 		if s.eng != nil {
@@ -125,8 +163,9 @@ func Open(dir string, o Options) (*Store, error) {
 				s.wakeFolding()
 			}
 		}
-		s.work.Add(1)
+		s.work.Add(2)
 		go s.maintain()
+		go s.keepHead()
 	}
 	return s, nil
 }
@@ -134,6 +173,9 @@ func Open(dir string, o Options) (*Store, error) {
 func (s *Store) open() error {
 	fs := s.opts.FS
 	tmp := fs.PathJoin(s.dir, "tmp")
+	s.head = &head{off: true}
+	s.guard = newGuard(fs, s.dir, guardOptions{Low: s.opts.SpaceLow, ReadOnly: s.opts.SpaceReadOnly, Ballast: s.opts.Ballast})
+	s.guard.start()
 	if !s.opts.ReadOnly {
 		if err := fs.RemoveAll(tmp); err != nil { // what a crash left of a load
 			return err
@@ -148,18 +190,119 @@ func (s *Store) open() error {
 			return err
 		}
 	}
-	eng, err := openPebble(db, tmp, s.opts)
+	eng, err := openPebble(s.guard.FS(), db, tmp, s.opts)
 	if err != nil {
 		return err
 	}
 	s.eng = eng
+	m, there, _, err := readHead(fs, s.dir)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", headName, err)
+	}
+	if there {
+		s.newID = m.id // of a store whose files are gone
+	}
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
 	if err := s.loadRegistry(); err != nil {
 		return err
 	}
-	return s.loadSequence()
+	if err := s.loadSequence(); err != nil {
+		return err
+	}
+	if err := s.audit(nil); err != nil || s.opts.ReadOnly {
+		return err
+	}
+	id, err := s.readID()
+	if err != nil {
+		return err
+	}
+	s.head, err = openHead(s.guard.FS(), s.dir, m, s.stamp, id, s.opts.Fatal, func(t *trail) error {
+		return s.beginTrail(s.eng, t, s.stamp.seq)
+	})
+	return err
+}
+
+// beginTrail writes what a trail begins with: the registry, and each series as
+// r shows it.
+func (s *Store) beginTrail(r reader, t *trail, seq uint64) error {
+	for _, space := range [...]byte{spaceRegistry, spaceConfig} {
+		if err := eachPair(r, []byte{space}, []byte{space + 1}, func(k, v []byte) error {
+			t.add((&trailRecord{kind: trailPair, key: k, value: v}).encode(seq))
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	for _, st := range s.all() {
+		if err := func() error {
+			_, err := r.Get(seriesKey(spaceLedger, st.id), func(v []byte) error {
+				l, err := decodeLedger(st.grid(), v)
+				if err != nil {
+					return err
+				}
+				x := trailRecord{kind: trailState, series: st.id, change: l.changes, bars: l.bars, ledger: sumOf(seriesKey(spaceLedger, st.id), v)}
+				if l.bars > 0 {
+					x.runs = []series.Run{{From: l.first, To: l.last + 1}}
+				}
+				t.add(x.encode(seq))
+				return nil
+			})
+			return err
+		}(); err != nil {
+			return fmt.Errorf("%s: %w", st.key, err)
+		}
+	}
+	t.begun = int64(len(t.buf))
+	return nil
+}
+
+// rotateTrail begins a new trail when the present one has grown long.
+func (s *Store) rotateTrail() error {
+	if !s.head.long() {
+		return nil
+	}
+	s.commitMu.Lock()
+	snap, seq := s.eng.Snapshot(), s.stamp.seq
+	s.commitMu.Unlock()
+	defer snap.Close() // it was only read
+	// The trail vouches for what it names, so that must be on the disk.
+	if err := s.eng.Sync(); err != nil {
+		return err
+	}
+	if err := s.head.advance(seq); err != nil {
+		return err
+	}
+	return s.head.rotate(func(t *trail) error { return s.beginTrail(snap, t, seq) })
+}
+
+// keepHead makes HEAD durable from time to time, and what it could not vouch
+// for yet.
+func (s *Store) keepHead() {
+	defer s.work.Done()
+	tick := time.NewTicker(headDelay)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		if _, n := s.guard.waiting(); n > 0 {
+			continue
+		}
+		err := s.head.catchUp(s.eng.Sync)
+		if err == nil {
+			err = s.head.sync()
+		}
+		if err == nil {
+			err = s.rotateTrail()
+		}
+		if err != nil {
+			s.opts.Logger.Error("HEAD could not be kept", "err", err)
+		}
+	}
 }
 
 // enter begins a call on the store, unless it is closed; the call ends with
@@ -188,10 +331,20 @@ func (s *Store) Close() error {
 	close(s.stop)
 	s.ops.Wait()
 	s.work.Wait()
-	err := s.flushAll()
+	err := s.flushAll(context.Background())
+	clean := err == nil
+	if clean && !s.opts.ReadOnly && !s.head.settled() {
+		err = s.eng.Sync()
+	}
+	s.guard.abort() // nothing may wait any more
+	s.ops.Wait()
 	if cerr := s.eng.Close(); err == nil {
 		err = cerr
 	}
+	if cerr := s.head.close(s.stamp, clean && err == nil); err == nil {
+		err = cerr
+	}
+	s.guard.stop()
 	s.lock.release()
 	return err
 }
@@ -217,6 +370,9 @@ func (s *Store) loadSequence() error {
 		return err
 	}
 	s.seq.Store(lo)
+	for _, d := range s.damages {
+		s.seq.Store(max(s.seq.Load(), d.ID))
+	}
 	return s.passAside()
 }
 
@@ -243,9 +399,9 @@ func (s *Store) loadLedger(st *state) error {
 	_, err := s.eng.Get(key, func(v []byte) error {
 		l, err := decodeLedger(st.grid(), v)
 		if err != nil {
-			return fmt.Errorf("%s: %w", st.key, err)
+			l, st.unreadable = &ledger{}, err // audit has it made anew
 		}
-		st.ledger, st.encoded = l, append([]byte(nil), v...)
+		st.setLedger(l, append([]byte(nil), v...))
 		return nil
 	})
 	tail := int64(0)
@@ -272,15 +428,6 @@ func (s *Store) known(k series.Key) (*state, error) {
 	return nil, fmt.Errorf("%s: %w", k, series.ErrNoSeries)
 }
 
-// commit applies b and waits until it is durable.
-func (s *Store) commit(b batch) error {
-	wait, err := s.eng.Commit(b, true)
-	if err != nil {
-		return err
-	}
-	return wait()
-}
-
 // Checkpoint writes a consistent copy of the store into dir, which must not
 // exist, while reads and writes go on.
 func (s *Store) Checkpoint(ctx context.Context, dir string) error {
@@ -291,7 +438,7 @@ func (s *Store) Checkpoint(ctx context.Context, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.flushAll(); err != nil {
+	if err := s.flushAll(ctx); err != nil {
 		return err
 	}
 	if err := s.opts.FS.MkdirAll(dir, 0o700); err != nil {

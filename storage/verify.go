@@ -55,7 +55,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 			return rep, err
 		}
 		if o.Repair && len(bad) > 0 {
-			n, err := s.setAside(st, bad)
+			n, err := s.setAside(ctx, st, bad)
 			rep.Repaired += n
 			if err != nil {
 				return rep, err
@@ -67,7 +67,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 
 // verifySeries checks one series and returns its damaged blocks.
 func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, o VerifyOptions, total int64) ([]int64, error) {
-	if err := s.settle(st); err != nil {
+	if err := s.settle(ctx, st); err != nil {
 		rep.Problems = append(rep.Problems, "bars wait to be written: "+err.Error())
 	}
 	snap := &Snapshot{s, s.eng.Snapshot()}
@@ -174,9 +174,12 @@ func (s *blockStats) same(o *blockStats) bool {
 }
 
 // setAside takes damaged blocks out of the summaries.
-func (s *Store) setAside(st *state, bad []int64) (int64, error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
+func (s *Store) setAside(ctx context.Context, st *state, bad []int64) (int64, error) {
+	h, err := s.hold(ctx, st.mu)
+	if err != nil {
+		return 0, err
+	}
+	defer h.release()
 	c := s.begin(st, opDamage)
 	var n int64
 	for _, b := range bad {
@@ -192,6 +195,7 @@ func (s *Store) setAside(st *state, bad []int64) (int64, error) {
 			continue
 		}
 		c.entry.removed += int64(old.stats.count)
+		c.touch = series.Join(c.touch, blockRun(b))
 		for _, p := range old.present {
 			start := blockStart(b)
 			c.entry.runs = series.Join(c.entry.runs, series.Run{From: start + series.Slot(p.from), To: start + series.Slot(p.to)})
@@ -207,10 +211,11 @@ func (s *Store) setAside(st *state, bad []int64) (int64, error) {
 	if err := c.findEnds(); err != nil {
 		return 0, err
 	}
-	wait, err := c.commit(true)
+	wait, err := c.commit(ctx, h, true)
 	if err != nil {
 		return 0, err
 	}
+	h.release()
 	return n, wait()
 }
 

@@ -31,25 +31,27 @@ func (s *Store) Write(ctx context.Context, key series.Key, c *series.Columns, o 
 	if err := c.Check(); err != nil {
 		return WriteResult{}, err
 	}
-	src, err := s.Source(o.Source)
+	src, err := s.source(ctx, o.Source)
 	if err != nil {
 		return WriteResult{}, err
 	}
-	st, err := s.create(key, 0)
+	st, err := s.create(ctx, key, 0)
 	if err != nil {
 		return WriteResult{}, err
 	}
-	st.mu.Lock()
-	if err := s.flushRelaxed(st); err != nil {
-		st.mu.Unlock()
+	h, err := s.hold(ctx, st.mu)
+	if err != nil {
 		return WriteResult{}, err
 	}
-	if err := s.adoptPhase(st, c.Time); err != nil {
-		st.mu.Unlock()
+	defer h.release()
+	if err := s.flushRelaxed(ctx, st, h); err != nil {
 		return WriteResult{}, err
 	}
-	res, wait, err := s.writeLocked(st, c, src, o.OnConflict, !o.Relaxed)
-	st.mu.Unlock()
+	if err := s.adoptPhase(ctx, st, c.Time); err != nil {
+		return WriteResult{}, err
+	}
+	res, wait, err := s.writeLocked(ctx, st, h, c, src, o.OnConflict, !o.Relaxed)
+	h.release()
 	if err == nil && wait != nil {
 		err = wait()
 	}
@@ -63,7 +65,7 @@ func (s *Store) Write(ctx context.Context, key series.Key, c *series.Columns, o 
 // has nearly all of them: hourly bars of a session that opens at half past,
 // days that start in the evening. One odd bar moves nothing. st.mu must be
 // held.
-func (s *Store) adoptPhase(st *state, times []series.Time) error {
+func (s *Store) adoptPhase(ctx context.Context, st *state, times []series.Time) error {
 	width := st.grid().Interval.Width()
 	if st.settled() || st.grid().Phase != 0 || width == 0 || st.grid().Interval >= series.Interval1w || len(times) < 2 {
 		return nil
@@ -74,7 +76,7 @@ func (s *Store) adoptPhase(st *state, times []series.Time) error {
 	}
 	for phase, n := range count {
 		if phase != 0 && n*10 >= 9*min(len(times), phaseSample) {
-			return s.movePhase(st, phase)
+			return s.movePhase(ctx, st, phase)
 		}
 	}
 	return nil
@@ -84,13 +86,17 @@ func (s *Store) adoptPhase(st *state, times []series.Time) error {
 const phaseSample = 10000
 
 // writeLocked plans and commits a write. wait is nil if nothing had to be
-// written. st.mu must be held.
-func (s *Store) writeLocked(st *state, c *series.Columns, src series.SourceID, oc Conflict, durable bool) (WriteResult, func() error, error) {
+// written. h is the lock of the series.
+func (s *Store) writeLocked(ctx context.Context, st *state, h *hold, c *series.Columns, src series.SourceID, oc Conflict, durable bool) (WriteResult, func() error, error) {
 	res := WriteResult{Read: c.Len()}
 	ch := s.begin(st, opWrite)
 	ch.entry.source = src
 	buf := writePool.Get().(*writeBuffer)
-	defer writePool.Put(buf) // the engine has copied or written all of it
+	defer func() {
+		if !h.lost { // the engine has copied or written all of it
+			writePool.Put(buf)
+		}
+	}()
 	ch.arenas = buf.arenas[:]
 	w := writer{change: ch, res: &res, conflict: oc, src: src, buf: buf}
 	if err := w.prepare(c); err != nil {
@@ -105,7 +111,7 @@ func (s *Store) writeLocked(st *state, c *series.Columns, src series.SourceID, o
 	if err := w.finish(); err != nil {
 		return res, nil, err
 	}
-	wait, err := ch.commit(durable)
+	wait, err := ch.commit(ctx, h, durable)
 	return res, wait, err
 }
 
@@ -277,9 +283,7 @@ func (c *change) aside(b series.Bar, reason string) error {
 	if err != nil || same {
 		return err
 	}
-	c.st.aside.Store(true)
-	value, _ := c.s.asideValue(e)
-	c.set(c.s.asideKey(c.st.id, &e), value)
+	c.addAside(&e)
 	return nil
 }
 
