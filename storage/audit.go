@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,8 +34,11 @@ type audit struct {
 	rootDiffers bool
 }
 
-func (s *Store) audit(unreadable []keyRange) error {
+func (s *Store) audit(unreadable []keyRange, done []string) error {
 	a := &audit{s: s, unreadable: unreadable, suspects: map[seriesID]string{}, fixes: map[string]*trailRecord{}}
+	for _, what := range done {
+		a.problem("%s", what)
+	}
 	if err := a.outside(); err != nil {
 		return err
 	}
@@ -66,9 +68,10 @@ func (a *audit) problem(format string, args ...any) {
 	a.problems = append(a.problems, Damage{What: fmt.Sprintf(format, args...), Found: foundOpen})
 }
 
-// foundOpen, foundScrub and foundVerify are the ways damage is found.
+// The ways damage is found.
 const (
 	foundOpen   = "open"
+	foundRead   = "read"
 	foundScrub  = "scrub"
 	foundVerify = "verify"
 )
@@ -394,7 +397,7 @@ func (a *audit) restoreRegistry() error {
 
 // restamp counts all that is stored and begins anew behind commit seq.
 func (s *Store) restamp(seq uint64) error {
-	now, err := s.countAll(nil)
+	now, err := s.countAll(s.eng, nil)
 	if err != nil {
 		return err
 	}
@@ -498,19 +501,15 @@ func (c *change) encodeDamages() error {
 	for i := range c.damages {
 		d := &c.damages[i]
 		d.ID, d.At = c.s.seq.Add(1), c.now
-		value, err := json.Marshal(damageRecord{d.At, d.Key.Symbol, d.Key.Interval, d.Span.From, d.Span.To, d.Bars, d.What, d.Found})
+		key, value, err := d.encode()
 		if err != nil {
 			return err
 		}
-		key := damageKey(d.ID)
 		c.root += sumOf(key, value)
 		c.set(key, value)
 	}
 	return nil
 }
-
-// keyRange is a half-open range of keys; a nil end is open.
-type keyRange struct{ lo, hi []byte }
 
 // touches reports whether keys of a series may be in the range.
 func (r keyRange) touches(id seriesID) bool {

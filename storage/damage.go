@@ -20,7 +20,7 @@ type Damage struct {
 	Span  series.Span // the bars; zero where it is not about bars
 	Bars  int64       // how many, as far as that is known; 0 is not known
 	What  string      // what happened, for a person
-	Found string      // how it was found: open, scrub, verify
+	Found string      // how it was found: open, read, scrub, verify
 }
 
 func (d Damage) String() string {
@@ -49,6 +49,11 @@ var damagePrefix = []byte{spaceConfig, 'd'}
 
 func damageKey(id uint64) []byte {
 	return binary.BigEndian.AppendUint64(slices.Clone(damagePrefix), id)
+}
+
+func (d *Damage) encode() (key, value []byte, err error) {
+	value, err = json.Marshal(damageRecord{d.At, d.Key.Symbol, d.Key.Interval, d.Span.From, d.Span.To, d.Bars, d.What, d.Found})
+	return damageKey(d.ID), value, err
 }
 
 // Damages lists everything that was ever found, in order.
@@ -105,7 +110,7 @@ func (s *Store) report(ctx context.Context, ds []Damage) error {
 			continue
 		}
 		d.ID = s.seq.Add(1)
-		value, err := json.Marshal(damageRecord{d.At, d.Key.Symbol, d.Key.Interval, d.Span.From, d.Span.To, d.Bars, d.What, d.Found})
+		key, value, err := d.encode()
 		if err != nil {
 			return err
 		}
@@ -113,7 +118,7 @@ func (s *Store) report(ctx context.Context, ds []Damage) error {
 		if err != nil {
 			return err
 		}
-		err = s.register(ctx, h, damageKey(d.ID), value, keep)
+		err = s.register(ctx, h, key, value, keep)
 		h.release()
 		if err != nil {
 			return err

@@ -72,6 +72,14 @@ type engine interface {
 	Sync() error
 	// Checkpoint writes a consistent copy into dir, which must not exist.
 	Checkpoint(dir string) error
+	// Incomplete lists files that are missing or cut off.
+	Incomplete() ([]string, error)
+	// Damaged hands out the files that were found damaged since the last time.
+	Damaged() <-chan string
+	// RepairFile takes a damaged file out of use, with all that can be read of it
+	// written anew, and leaves it in the folder keep. lost are the ranges of keys
+	// that could not be read.
+	RepairFile(path, keep string) (lost []keyRange, err error)
 	Stats() EngineStats
 	Close() error
 }

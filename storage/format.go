@@ -97,6 +97,7 @@ func (s *Store) setFormat(v int) error {
 	if err != nil {
 		return err
 	}
+	defer func() { s.id = id }()
 	if id == (storeID{}) {
 		if id = s.newID; id == (storeID{}) {
 			_, _ = rand.Read(id[:]) // never fails
@@ -105,7 +106,7 @@ func (s *Store) setFormat(v int) error {
 			return err
 		}
 	}
-	now, err := s.countAll(map[string][]byte{string(formatKey): format, string(idKey): id[:]})
+	now, err := s.countAll(s.eng, map[string][]byte{string(formatKey): format, string(idKey): id[:]})
 	if err != nil {
 		return err
 	}
@@ -141,13 +142,13 @@ func (s *Store) readStamp() (p stamp, found bool, err error) {
 
 // countAll computes the stamp anew from all that is stored. pairs are counted
 // with the values given instead of those that are stored.
-func (s *Store) countAll(pairs map[string][]byte) (stamp, error) {
+func (s *Store) countAll(r reader, pairs map[string][]byte) (stamp, error) {
 	p := stamp{at: s.opts.Now()}
 	for k, v := range pairs {
 		p.root += sumOf([]byte(k), v)
 	}
 	for _, space := range [...]byte{spaceLedger, spaceRegistry, spaceConfig} {
-		if err := eachPair(s.eng, []byte{space}, []byte{space + 1}, func(k, v []byte) error {
+		if err := eachPair(r, []byte{space}, []byte{space + 1}, func(k, v []byte) error {
 			if _, given := pairs[string(k)]; !given && !bytes.Equal(k, stampKey) {
 				p.root += sumOf(k, v)
 			}
@@ -156,7 +157,7 @@ func (s *Store) countAll(pairs map[string][]byte) (stamp, error) {
 			return p, err
 		}
 	}
-	err := eachPair(s.eng, []byte{spaceJournal}, []byte{spaceJournal + 1}, func(k, v []byte) error {
+	err := eachPair(r, []byte{spaceJournal}, []byte{spaceJournal + 1}, func(k, v []byte) error {
 		p.entries++
 		p.journal += sumOf(k, v)
 		return nil

@@ -84,6 +84,9 @@ type Stats struct {
 	DecodedBytes         int64 // held by the cache of decoded blocks
 	DecodedHits          int64
 	DecodedMisses        int64
+	Root                 Root
+	Scrub                ScrubStats
+	Damages              int64 // losses found, ever
 	Engine               EngineStats
 }
 
@@ -102,6 +105,13 @@ func (s *Store) Stats() Stats {
 		st.BlockBytes += l.bytes
 		st.Pending += l.pending
 	}
+	s.commitMu.Lock()
+	st.Root = s.stamp.shown()
+	s.commitMu.Unlock()
+	st.Scrub = ScrubStats{Passes: s.scrubs.Load(), Bytes: s.scrubbed.Load(), Damaged: s.scrubBad.Load(), Tables: s.repairs.Load()}
+	s.mu.RLock()
+	st.Damages = int64(len(s.damages))
+	s.mu.RUnlock()
 	st.DecodedBytes, st.DecodedHits, st.DecodedMisses = s.cache.stats()
 	return st
 }

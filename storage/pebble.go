@@ -30,9 +30,12 @@ type pebbleEngine struct {
 	db      *pebble.DB
 	cache   *pebble.Cache
 	fs      vfs.FS
+	dir     string // folder of the database
 	tmp     string // folder for files being loaded
 	loads   atomic.Int64
 	corrupt atomic.Int64
+	reports chan string // files found damaged
+	cleaner holdCleaner
 	bgErrs  atomic.Int64
 
 	mu sync.Mutex // orders the check of expectations and the commit
@@ -40,8 +43,11 @@ type pebbleEngine struct {
 
 // openPebble opens the database in dir; tmp is a folder on the same disk for
 // files under construction.
-func openPebble(fs vfs.FS, dir, tmp string, o Options) (*pebbleEngine, error) {
-	p := &pebbleEngine{fs: fs, tmp: tmp}
+//
+// loose opens it although tables are missing or have a wrong size: they count
+// as damaged.
+func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngine, error) {
+	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64)}
 	po := &pebble.Options{
 		FS:                          fs,
 		ReadOnly:                    o.ReadOnly,
@@ -60,6 +66,7 @@ func openPebble(fs vfs.FS, dir, tmp string, o Options) (*pebbleEngine, error) {
 			// paths: they must not block.
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
 				p.corrupt.Add(1)
+				p.damage(i.Path)
 				o.Logger.Error("data file is damaged", "path", i.Path, "details", fmt.Sprint(i.Details))
 			},
 			BackgroundError: func(err error) {
@@ -87,6 +94,8 @@ func openPebble(fs vfs.FS, dir, tmp string, o Options) (*pebbleEngine, error) {
 		po.Levels[i].BlockSize = 16 << 10
 		po.Levels[i].IndexBlockSize = 64 << 10
 	}
+	po.Cleaner = p.cleaner.cleaner()
+	po.DisableConsistencyCheck = loose
 	po.WithFSDefaults()
 	db, err := pebble.Open(dir, po)
 	if err != nil {
@@ -94,6 +103,23 @@ func openPebble(fs vfs.FS, dir, tmp string, o Options) (*pebbleEngine, error) {
 	}
 	p.db = db
 	return p, nil
+}
+
+// damage notes a file that was found damaged. It runs on read paths, so it does
+// not wait: whoever reads next reports the file again.
+func (p *pebbleEngine) damage(path string) {
+	select {
+	case p.reports <- path:
+	default:
+	}
+}
+
+func (p *pebbleEngine) Damaged() <-chan string { return p.reports }
+
+func (p *pebbleEngine) Incomplete() ([]string, error) { return p.checkTables() }
+
+func (p *pebbleEngine) RepairFile(path, keep string) ([]keyRange, error) {
+	return p.repairTable(path, keep)
 }
 
 func (p *pebbleEngine) Get(key []byte, use func([]byte) error) (bool, error) {

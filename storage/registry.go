@@ -333,3 +333,37 @@ func (s *Store) calendar(symbol string) (*series.Calendar, Symbol, error) {
 	c, err := series.CalendarByName(m.Calendar)
 	return c, m, err
 }
+
+// registryPairs is the registry as the process knows it.
+func (s *Store) registryPairs() ([]pair, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	ps := []pair{{formatKey, idBytes(formatNow)}, {idKey, s.id[:]}}
+	for _, st := range s.states {
+		v, err := json.Marshal(seriesMeta{st.key.Symbol, st.key.Interval, st.grid().Phase})
+		if err != nil {
+			return nil, err
+		}
+		ps = append(ps, pair{registryKey(registrySeries, idBytes(uint32(st.id))...), v})
+	}
+	for symbol, m := range s.symbols {
+		v, err := json.Marshal(m)
+		if err != nil {
+			return nil, err
+		}
+		ps = append(ps, pair{registryKey(registrySymbol, []byte(symbol)...), v})
+	}
+	for id, name := range s.sources {
+		if id > 0 {
+			ps = append(ps, pair{registryKey(registrySource, idBytes(uint32(id))...), []byte(name)})
+		}
+	}
+	for _, d := range s.damages {
+		k, v, err := d.encode()
+		if err != nil {
+			return nil, err
+		}
+		ps = append(ps, pair{k, v})
+	}
+	return ps, nil
+}

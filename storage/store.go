@@ -28,7 +28,12 @@ type Store struct {
 	cache *decodedCache
 	guard *guard
 	head  *head
+	id    storeID
 	newID storeID // for a store that has none yet
+	began string  // when the store was opened, as the name of a folder
+
+	scrubs, scrubbed, scrubBad, repairs atomic.Int64
+	rebuilt                             bool // the engine's files were made anew
 
 	commitMu sync.Mutex // orders the commits, guards what follows
 	stamp    stamp
@@ -122,6 +127,9 @@ func (o Options) withDefaults() Options {
 	if o.Fatal == nil {
 		o.Fatal = exit
 	}
+	if o.Scrub == 0 {
+		o.Scrub = defaultScrub
+	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = defaultWriteTimeout
 	}
@@ -146,7 +154,6 @@ func Open(dir string, o Options) (*Store, error) {
 		sources:  []string{unknownSource},
 		byName:   map[string]series.SourceID{unknownSource: 0},
 		registry: newLock(),
-		nextID:   1, // series 0 is the stamp
 		stop:     make(chan struct{}),
 		wake:     make(chan struct{}, 1),
 	}
@@ -163,9 +170,10 @@ func Open(dir string, o Options) (*Store, error) {
 				s.wakeFolding()
 			}
 		}
-		s.work.Add(2)
+		s.work.Add(3)
 		go s.maintain()
 		go s.keepHead()
+		go s.scrub()
 	}
 	return s, nil
 }
@@ -190,11 +198,10 @@ func (s *Store) open() error {
 			return err
 		}
 	}
-	eng, err := openPebble(s.guard.FS(), db, tmp, s.opts)
+	done, err := s.openEngine(db, tmp)
 	if err != nil {
 		return err
 	}
-	s.eng = eng
 	m, there, _, err := readHead(fs, s.dir)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", headName, err)
@@ -202,26 +209,69 @@ func (s *Store) open() error {
 	if there {
 		s.newID = m.id // of a store whose files are gone
 	}
+	if err := s.check(done); err != nil || s.opts.ReadOnly {
+		return err
+	}
+	s.head, err = openHead(s.guard.FS(), s.dir, m, s.stamp, s.id, s.opts.Fatal, func(t *trail) error {
+		return s.beginTrail(s.eng, t, s.stamp.seq)
+	})
+	return err
+}
+
+// check loads what the store knows of itself and compares it. A table that
+// turns out to be damaged on the way is repaired, and all of it begins anew.
+func (s *Store) check(done []string) error {
+	var unreadable []keyRange
+	if !s.opts.ReadOnly {
+		paths, err := s.eng.Incomplete()
+		if err != nil {
+			return err
+		}
+		for _, p := range paths {
+			lost, err := s.eng.RepairFile(p, s.keepDir())
+			if err != nil {
+				return err
+			}
+			unreadable = append(unreadable, lost...)
+			done = append(done, fmt.Sprintf("the file %s was missing or cut off", s.opts.FS.PathBase(p)))
+		}
+	}
+	for {
+		err := s.load()
+		if err == nil {
+			err = s.audit(unreadable, done)
+		}
+		if !errors.Is(err, series.ErrCorrupt) || s.opts.ReadOnly {
+			return err
+		}
+		lost, mended, merr := s.mendTables()
+		if merr != nil || mended == 0 {
+			return errors.Join(err, merr)
+		}
+		unreadable = append(unreadable, lost...)
+		done = append(done, fmt.Sprintf("%d damaged files were replaced", mended))
+	}
+}
+
+// load reads format, registry and ledgers.
+func (s *Store) load() error {
+	s.mu.Lock()
+	s.states, s.ids = make(map[series.Key]*state), make(map[seriesID]*state)
+	s.symbols, s.damages, s.nextID = make(map[string]Symbol), nil, 1 // series 0 is the stamp
+	s.sources, s.byName = []string{unknownSource}, map[string]series.SourceID{unknownSource: 0}
+	s.mu.Unlock()
 	if err := s.checkFormat(); err != nil {
-		return err
-	}
-	if err := s.loadRegistry(); err != nil {
-		return err
-	}
-	if err := s.loadSequence(); err != nil {
-		return err
-	}
-	if err := s.audit(nil); err != nil || s.opts.ReadOnly {
 		return err
 	}
 	id, err := s.readID()
 	if err != nil {
 		return err
 	}
-	s.head, err = openHead(s.guard.FS(), s.dir, m, s.stamp, id, s.opts.Fatal, func(t *trail) error {
-		return s.beginTrail(s.eng, t, s.stamp.seq)
-	})
-	return err
+	s.id = id
+	if err := s.loadRegistry(); err != nil {
+		return err
+	}
+	return s.loadSequence()
 }
 
 // beginTrail writes what a trail begins with: the registry, and each series as

@@ -15,6 +15,8 @@ type VerifyOptions struct {
 	// Repair sets damaged blocks aside: their bars are no longer listed, their
 	// slots become quarantined, and healing fetches them again.
 	Repair bool
+	// pace, where set, is called with the bytes of each block that was read.
+	pace func(bytes int64)
 	// Progress, where set, is called as blocks are read.
 	Progress func(done, total int64)
 }
@@ -31,6 +33,8 @@ type VerifyReport struct {
 	Repaired int64
 	// Problems are other faults, such as totals that do not add up.
 	Problems []string
+
+	summaries string // why the summaries of the series looked at last are wrong
 }
 
 // OK reports whether nothing was found.
@@ -55,14 +59,54 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 			return rep, err
 		}
 		if o.Repair && len(bad) > 0 {
-			n, err := s.setAside(ctx, st, bad)
+			n, err := s.setAside(ctx, st, bad, foundVerify)
 			rep.Repaired += n
 			if err != nil {
 				return rep, err
 			}
 		}
+		if o.Repair && rep.summaries != "" {
+			if err := s.reconcile(ctx, st, rep.summaries, foundVerify); err != nil {
+				return rep, err
+			}
+		}
 	}
-	return rep, s.verifyJournal(ctx, &rep)
+	if err := s.verifyJournal(ctx, &rep); err != nil {
+		return rep, err
+	}
+	return rep, s.verifyStamp(ctx, &rep, o.Repair)
+}
+
+// verifyStamp counts all that is stored and compares it with the stamp.
+func (s *Store) verifyStamp(ctx context.Context, rep *VerifyReport, repair bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.commitMu.Lock()
+	snap, want := s.eng.Snapshot(), s.stamp
+	s.commitMu.Unlock()
+	got, err := s.countAll(snap, nil)
+	if cerr := snap.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		if errors.Is(err, series.ErrCorrupt) {
+			rep.Problems = append(rep.Problems, err.Error())
+			return nil
+		}
+		return err
+	}
+	got.seq, got.at = want.seq, want.at
+	if got == want {
+		return nil
+	}
+	rep.Problems = append(rep.Problems, fmt.Sprintf("what is stored does not add up to commit %d: entries of the ledger, the registry or the journal are lost or changed", want.seq))
+	if !repair {
+		return nil
+	}
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	return s.restamp(s.stamp.seq)
 }
 
 // verifySeries checks one series and returns its damaged blocks.
@@ -70,6 +114,7 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 	if err := s.settle(ctx, st); err != nil {
 		rep.Problems = append(rep.Problems, "bars wait to be written: "+err.Error())
 	}
+	rep.summaries = ""
 	snap := &Snapshot{s, s.eng.Snapshot()}
 	defer snap.snap.Close() // not Close: the store may be closing, and waits for us
 	v, err := snap.view(st.key)
@@ -108,6 +153,12 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 				sum.stats = x.stats
 			}
 		}
+		if o.pace != nil {
+			if r.damaged {
+				return nil // known already
+			}
+			o.pace(int64(sum.stats.bytes))
+		}
 		bars += int64(sum.stats.count)
 		rep.Bytes += int64(sum.stats.bytes)
 		if err := s.verifyBlock(v, sum); err != nil {
@@ -121,7 +172,14 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 			return bad, err
 		}
 		rep.Problems = append(rep.Problems, err.Error())
+		rep.summaries = err.Error()
 		return bad, nil
+	}
+	if rep.summaries, err = v.checkSums(); err != nil {
+		rep.summaries = err.Error()
+	}
+	if rep.summaries != "" {
+		rep.Problems = append(rep.Problems, st.key.String()+": "+rep.summaries)
 	}
 	rep.Bars += bars
 	if bars != v.ledger.bars {
@@ -147,6 +205,13 @@ func (s *Store) verifyBlock(v *view, sum *summary) *CorruptError {
 		return corruptBlock(v.st, sum.block, "the states of its bars are not those of its summary")
 	case want.stats.count != sum.stats.count:
 		return corruptBlock(v.st, sum.block, fmt.Sprintf("the summary counts %d bars, the block holds %d", sum.stats.count, want.stats.count))
+	}
+	sumNow, groups, err := storedSum(v.r, v.st.id, sum.block)
+	if err != nil {
+		return corruptBlock(v.st, sum.block, err.Error())
+	}
+	if sumNow != sum.stats.sum || groups != sum.rows {
+		return corruptBlock(v.st, sum.block, "the stored bars are not the ones that were written last")
 	}
 	if sum.rows > 0 {
 		return nil // the other figures are those of the folded part
@@ -174,7 +239,7 @@ func (s *blockStats) same(o *blockStats) bool {
 }
 
 // setAside takes damaged blocks out of the summaries.
-func (s *Store) setAside(ctx context.Context, st *state, bad []int64) (int64, error) {
+func (s *Store) setAside(ctx context.Context, st *state, bad []int64, found string) (int64, error) {
 	h, err := s.hold(ctx, st.mu)
 	if err != nil {
 		return 0, err
@@ -191,18 +256,17 @@ func (s *Store) setAside(ctx context.Context, st *state, bad []int64) (int64, er
 			continue
 		}
 		// A write may have mended it meanwhile.
-		if s.verifyBlock(&view{s: s, st: st, r: s.eng, ledger: st.ledger}, old) == nil {
+		why := s.verifyBlock(&view{s: s, st: st, r: s.eng, ledger: st.ledger}, old)
+		if why == nil {
 			continue
 		}
-		c.entry.removed += int64(old.stats.count)
-		c.touch = series.Join(c.touch, blockRun(b))
-		for _, p := range old.present {
-			start := blockStart(b)
-			c.entry.runs = series.Join(c.entry.runs, series.Run{From: start + series.Slot(p.from), To: start + series.Slot(p.to)})
-		}
-		if err := c.put(old, &summary{block: b, damaged: true}); err != nil {
+		if err := c.asideBlock(b); err != nil {
 			return 0, err
 		}
+		c.damages = append(c.damages, Damage{
+			Key: st.key, Span: why.Span, Bars: int64(old.stats.count), Found: found,
+			What: why.Reason + "; quarantined until its bars are written again",
+		})
 		n++
 	}
 	if n == 0 {
@@ -242,4 +306,30 @@ func (s *Store) verifyJournal(ctx context.Context, rep *VerifyReport) error {
 		rep.Problems = append(rep.Problems, "journal: "+err.Error())
 	}
 	return nil
+}
+
+// checkSums compares pages, evidence and quarantine with the ledger and says
+// what differs.
+func (v *view) checkSums() (string, error) {
+	var got ledger
+	for _, space := range [...]byte{spaceCoverage, spaceStats} {
+		if err := eachPair(v.r, seriesKey(space, v.st.id), seriesKey(space, v.st.id+1), func(k, val []byte) error {
+			got.pages += sumOf(k, val)
+			return nil
+		}); err != nil {
+			return "", err
+		}
+	}
+	if err := got.countExtras(v.r, v.st.id); err != nil {
+		return "", err
+	}
+	switch l := v.ledger; {
+	case got.pages != l.pages:
+		return "its summaries are not those that its ledger counts", nil
+	case got.evidence != l.evidence || got.evidences != l.evidences:
+		return "its evidence of absence is not what its ledger counts", nil
+	case got.aside != l.aside || got.asides != l.asides:
+		return "its quarantine is not what its ledger counts", nil
+	}
+	return "", nil
 }
