@@ -30,18 +30,24 @@ type pebbleEngine struct {
 	db      *pebble.DB
 	cache   *pebble.Cache
 	fs      vfs.FS
+	dir     string // folder of the database
 	tmp     string // folder for files being loaded
 	loads   atomic.Int64
 	corrupt atomic.Int64
 	bgErrs  atomic.Int64
 
 	mu sync.Mutex // orders the check of expectations and the commit
+
+	// swap is held while damaged tables are swapped for mended ones, which
+	// readers of older snapshots would find empty; swaps counts that.
+	swap  sync.RWMutex
+	swaps int
 }
 
 // openPebble opens the database in dir; tmp is a folder on the same disk for
 // files under construction.
 func openPebble(dir, tmp string, o Options) (*pebbleEngine, error) {
-	p := &pebbleEngine{fs: o.FS, tmp: tmp}
+	p := &pebbleEngine{fs: o.FS, dir: dir, tmp: tmp}
 	po := &pebble.Options{
 		FS:                          modestFS{o.FS},
 		ReadOnly:                    o.ReadOnly,
@@ -102,7 +108,11 @@ func (p *pebbleEngine) Get(key []byte, use func([]byte) error) (bool, error) {
 
 func (p *pebbleEngine) Cursor(lo, hi []byte) (cursor, error) { return pebbleIter(p.db, lo, hi) }
 
-func (p *pebbleEngine) Snapshot() snapshot { return pebbleSnapshot{p.db.NewSnapshot()} }
+func (p *pebbleEngine) Snapshot() snapshot {
+	p.swap.RLock()
+	defer p.swap.RUnlock()
+	return pebbleSnapshot{p.db.NewSnapshot(), p, p.swaps}
+}
 
 func (p *pebbleEngine) Batch() batch { return &pebbleBatch{Batch: p.db.NewBatch()} }
 
@@ -168,13 +178,33 @@ func (p *pebbleEngine) Stats() EngineStats {
 
 func (p *pebbleEngine) Close() error { return p.db.Close() }
 
-type pebbleSnapshot struct{ *pebble.Snapshot }
+type pebbleSnapshot struct {
+	*pebble.Snapshot
+	p     *pebbleEngine
+	swaps int // of the engine when it was taken
+}
+
+// errSwapped is for snapshots that are older than a repair: mended tables are
+// newer than they are, so that they would find nothing in place of them.
+var errSwapped = errors.New("damaged files were repaired since the snapshot was taken; take a new one")
 
 func (s pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
+	s.p.swap.RLock()
+	defer s.p.swap.RUnlock()
+	if s.swaps != s.p.swaps {
+		return false, errSwapped
+	}
 	return pebbleGet(s.Snapshot, key, use)
 }
 
-func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) { return pebbleIter(s.Snapshot, lo, hi) }
+func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
+	s.p.swap.RLock()
+	defer s.p.swap.RUnlock()
+	if s.swaps != s.p.swaps {
+		return nil, errSwapped
+	}
+	return pebbleIter(s.Snapshot, lo, hi)
+}
 
 func pebbleGet(r pebble.Reader, key []byte, use func([]byte) error) (bool, error) {
 	v, closer, err := r.Get(key)
