@@ -35,6 +35,7 @@ type pebbleEngine struct {
 	loads   atomic.Int64
 	corrupt atomic.Int64
 	bgErrs  atomic.Int64
+	cleaner holdCleaner
 
 	mu sync.Mutex // orders the check of expectations and the commit
 
@@ -52,6 +53,7 @@ func openPebble(dir, tmp string, o Options) (*pebbleEngine, error) {
 		FS:                          modestFS{o.FS},
 		ReadOnly:                    o.ReadOnly,
 		FormatMajorVersion:          pebbleFormat,
+		Cleaner:                     p.cleaner.cleaner(),
 		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 4,
 		MaxOpenFiles:                512,

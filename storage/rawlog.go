@@ -12,13 +12,15 @@ import (
 )
 
 // scanLog reads a log without looking into its batches.
-func scanLog(fs vfs.FS, path string) (recordScan, error) { return walkLog(fs, path, nil) }
-
-func walkLog(fs vfs.FS, path string, each func(record) error) (recordScan, error) {
+func scanLog(fs vfs.FS, path string) (recordScan, error) {
 	num, ok := logNumber(fs.PathBase(path))
 	if !ok {
 		return recordScan{}, fmt.Errorf("%s is not the name of a log", path)
 	}
+	return walkLog(fs, path, num, nil)
+}
+
+func walkLog(fs vfs.FS, path string, num uint64, each func(record) error) (recordScan, error) {
 	f, err := fs.Open(path)
 	if err != nil {
 		return recordScan{}, err
@@ -44,12 +46,21 @@ func walkLog(fs vfs.FS, path string, each func(record) error) (recordScan, error
 // are handed out too. Behind the torn end of a crash they are not, as Pebble
 // would not replay them.
 func readLog(fs vfs.FS, path string, batch func(seq uint64, repr []byte) error) (end int64, damaged bool, err error) {
-	s, err := scanLog(fs, path)
+	num, ok := logNumber(fs.PathBase(path))
+	if !ok {
+		return 0, false, fmt.Errorf("%s is not the name of a log", path)
+	}
+	return readNumberedLog(fs, path, num, batch)
+}
+
+// readNumberedLog is readLog for a file whose name does not tell its number.
+func readNumberedLog(fs vfs.FS, path string, num uint64, batch func(seq uint64, repr []byte) error) (end int64, damaged bool, err error) {
+	s, err := walkLog(fs, path, num, nil)
 	if err != nil {
 		return 0, false, err
 	}
 	damaged = s.damaged
-	_, err = walkLog(fs, path, func(r record) error {
+	_, err = walkLog(fs, path, num, func(r record) error {
 		if r.after && !s.damaged {
 			return nil
 		}
