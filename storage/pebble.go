@@ -35,10 +35,15 @@ type pebbleEngine struct {
 	loads   atomic.Int64
 	corrupt atomic.Int64
 	reports chan string // files found damaged
-	cleaner holdCleaner
 	bgErrs  atomic.Int64
+	cleaner holdCleaner
 
 	mu sync.Mutex // orders the check of expectations and the commit
+
+	// swap is held while damaged tables are swapped for mended ones, which
+	// readers of older snapshots would find empty; swaps counts that.
+	swap  sync.RWMutex
+	swaps int
 }
 
 // openPebble opens the database in dir; tmp is a folder on the same disk for
@@ -52,6 +57,7 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 		FS:                          fs,
 		ReadOnly:                    o.ReadOnly,
 		FormatMajorVersion:          pebbleFormat,
+		Cleaner:                     p.cleaner.cleaner(),
 		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 4,
 		MaxOpenFiles:                512,
@@ -94,7 +100,6 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 		po.Levels[i].BlockSize = 16 << 10
 		po.Levels[i].IndexBlockSize = 64 << 10
 	}
-	po.Cleaner = p.cleaner.cleaner()
 	po.DisableConsistencyCheck = loose
 	po.WithFSDefaults()
 	db, err := pebble.Open(dir, po)
@@ -128,7 +133,11 @@ func (p *pebbleEngine) Get(key []byte, use func([]byte) error) (bool, error) {
 
 func (p *pebbleEngine) Cursor(lo, hi []byte) (cursor, error) { return pebbleIter(p.db, lo, hi) }
 
-func (p *pebbleEngine) Snapshot() snapshot { return pebbleSnapshot{p.db.NewSnapshot()} }
+func (p *pebbleEngine) Snapshot() snapshot {
+	p.swap.RLock()
+	defer p.swap.RUnlock()
+	return pebbleSnapshot{p.db.NewSnapshot(), p, p.swaps}
+}
 
 func (p *pebbleEngine) Batch() batch { return &pebbleBatch{Batch: p.db.NewBatch()} }
 
@@ -196,13 +205,33 @@ func (p *pebbleEngine) Stats() EngineStats {
 
 func (p *pebbleEngine) Close() error { return p.db.Close() }
 
-type pebbleSnapshot struct{ *pebble.Snapshot }
+type pebbleSnapshot struct {
+	*pebble.Snapshot
+	p     *pebbleEngine
+	swaps int // of the engine when it was taken
+}
+
+// errSwapped is for snapshots that are older than a repair: mended tables are
+// newer than they are, so that they would find nothing in place of them.
+var errSwapped = errors.New("damaged files were repaired since the snapshot was taken; take a new one")
 
 func (s pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
+	s.p.swap.RLock()
+	defer s.p.swap.RUnlock()
+	if s.swaps != s.p.swaps {
+		return false, errSwapped
+	}
 	return pebbleGet(s.Snapshot, key, use)
 }
 
-func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) { return pebbleIter(s.Snapshot, lo, hi) }
+func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
+	s.p.swap.RLock()
+	defer s.p.swap.RUnlock()
+	if s.swaps != s.p.swaps {
+		return nil, errSwapped
+	}
+	return pebbleIter(s.Snapshot, lo, hi)
+}
 
 func pebbleGet(r pebble.Reader, key []byte, use func([]byte) error) (bool, error) {
 	v, closer, err := r.Get(key)

@@ -20,7 +20,9 @@ func (s *Store) keepDir() string {
 }
 
 // stampOf names a moment in the name of a file.
-func stampOf(t series.Time) string { return time.UnixMilli(int64(t)).UTC().Format("20060102T150405.000Z") }
+func stampOf(t series.Time) string {
+	return time.UnixMilli(int64(t)).UTC().Format("20060102T150405.000Z")
+}
 
 // DamagedStoreError says that a store cannot be opened as it is.
 type DamagedStoreError struct {

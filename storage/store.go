@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -148,11 +149,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		dir: dir, opts: o, lock: lock,
 		cache:    newDecodedCache(o.DecodedBytes),
-		states:   make(map[series.Key]*state),
-		ids:      make(map[seriesID]*state),
-		symbols:  make(map[string]Symbol),
-		sources:  []string{unknownSource},
-		byName:   map[string]series.SourceID{unknownSource: 0},
+		began:    stampOf(o.Now()),
 		registry: newLock(),
 		stop:     make(chan struct{}),
 		wake:     make(chan struct{}, 1),

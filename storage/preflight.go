@@ -1,0 +1,396 @@
+package storage
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	pebblerecord "github.com/cockroachdb/pebble/v2/record"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
+)
+
+// manifestMarker is the marker that names the current MANIFEST. Without it
+// Pebble takes the folder for a new database and removes every table in it.
+const (
+	manifestMarker = "manifest"
+	formatMarker   = "format-version"
+)
+
+// preflightKind is what the folder of a database looks like before it is
+// opened.
+type preflightKind uint8
+
+const (
+	preflightNew    preflightKind = iota // there is no database yet
+	preflightGood                        // nothing speaks against opening it
+	preflightMarker                      // the marker is gone or points nowhere, but a MANIFEST reads: fixMarker
+	preflightDamage                      // it opens, but files named in the state are damaged
+	preflightLost                        // no MANIFEST that can be used: rebuildDB
+)
+
+func (k preflightKind) String() string {
+	return [...]string{"new", "good", "marker", "damage", "lost"}[k]
+}
+
+// fileDamage is a file of records that does not read to its end.
+type fileDamage struct {
+	name string
+	at   int64 // offset of the first bad place
+	// lossless is set if all records could be read after bits were put back.
+	lossless bool
+}
+
+// preflightState is what preflight found. Only Manifest, minLog and the lists
+// are of interest where kind is neither new nor good.
+type preflightState struct {
+	kind     preflightKind
+	manifest string // name of the MANIFEST to use; empty if there is none
+	minLog   uint64 // number of the first log that is needed
+	why      string // for people
+
+	// damagedManifest is set if the MANIFEST in use has a bad place. Pebble
+	// takes that for its end, and with it goes what was committed later.
+	damagedManifest *fileDamage
+	// damagedLogs are logs with a bad place that no crash leaves, or that are
+	// not the last one and were never closed.
+	damagedLogs []fileDamage
+	// missing are table files that the MANIFEST names and that are not there;
+	// wrongSize have another size than it says. Neither can be told if the
+	// MANIFEST itself is damaged.
+	missing, wrongSize []string
+}
+
+// preflight looks at the folder of a database before Pebble does. It reads the
+// MANIFEST and the logs once and no table.
+func preflight(fs vfs.FS, db string) (preflightState, error) {
+	var st preflightState
+	names, err := fs.List(db)
+	if err != nil {
+		if isNotExist(err) {
+			return st, nil
+		}
+		return st, err
+	}
+	tables, logs, manifests := dbFiles(names)
+	current, markers := readMarker(names, manifestMarker)
+	switch {
+	case len(tables) == 0 && len(logs) == 0 && len(manifests) == 0 && current == "":
+		return st, nil
+	case slices.Contains(names, current):
+		if _, err := st.inspect(fs, db, current); err != nil {
+			return st, err
+		}
+	case current == "":
+		st.why = "the marker that names the MANIFEST is missing"
+	default:
+		st.why = "the marker names " + current + ", which is missing"
+	}
+	if st.manifest == "" && len(manifests) > 0 && !slices.Contains(names, current) {
+		if err := st.newest(fs, db, manifests[len(manifests)-1], tables); err != nil {
+			return st, err
+		}
+	}
+	if st.manifest == "" {
+		st.kind = preflightLost
+		if st.why == "" {
+			st.why = "no MANIFEST can be read"
+		}
+		return st, st.checkLogs(fs, db, logs)
+	}
+	if err := st.checkLogs(fs, db, logs); err != nil {
+		return st, err
+	}
+	switch {
+	case st.manifest != current || markers == 0:
+		st.kind = preflightMarker
+	case st.damagedManifest != nil || len(st.damagedLogs) > 0 || len(st.missing) > 0 || len(st.wrongSize) > 0:
+		st.kind = preflightDamage
+	default:
+		st.kind = preflightGood
+	}
+	if format, _ := readMarker(names, formatMarker); format == "" && st.kind == preflightGood && len(tables)+len(logs) > 0 {
+		// Pebble opens what has no format as new, or refuses it.
+		st.kind, st.why = preflightMarker, "the marker of the format is missing"
+	}
+	return st, nil
+}
+
+// newest takes the newest MANIFEST in the folder, unless there was a newer one:
+// then tables that it names are gone, and others came that it does not know.
+func (st *preflightState) newest(fs vfs.FS, db string, number uint64, tables []uint64) error {
+	next, err := st.inspect(fs, db, manifestName(number))
+	if err != nil || st.manifest == "" {
+		return err
+	}
+	if len(st.missing) > 0 || st.damagedManifest != nil && !st.damagedManifest.lossless ||
+		len(tables) > 0 && tables[len(tables)-1] >= next {
+		st.why += ", and " + st.manifest + " is not the newest or not whole"
+		st.manifest, st.minLog = "", 0
+	}
+	return nil
+}
+
+// inspect reads a MANIFEST and compares it with the tables in the folder.
+func (st *preflightState) inspect(fs vfs.FS, db, name string) (nextFile uint64, err error) {
+	m, err := readManifest(fs, fs.PathJoin(db, name))
+	if err != nil {
+		return 0, err
+	}
+	if m.scan.records == 0 || m.unknown {
+		st.why = name + " cannot be read"
+		return 0, nil
+	}
+	st.manifest, st.minLog = name, m.minLog
+	if m.scan.damaged {
+		at := m.scan.bad
+		st.damagedManifest = &fileDamage{name: name, at: max(at, 0), lossless: at < 0 && m.scan.mended > 0}
+		if at >= 0 {
+			return m.nextFile, nil
+		}
+	}
+	for n, size := range m.files() {
+		table := tableName(n)
+		info, err := fs.Stat(fs.PathJoin(db, table))
+		switch {
+		case isNotExist(err):
+			st.missing = append(st.missing, table)
+		case err != nil:
+			return 0, err
+		case size != 0 && info.Size() != size:
+			st.wrongSize = append(st.wrongSize, table)
+		}
+	}
+	slices.Sort(st.missing)
+	slices.Sort(st.wrongSize)
+	return m.nextFile, nil
+}
+
+// checkLogs reads the logs that are still needed.
+func (st *preflightState) checkLogs(fs vfs.FS, db string, logs []uint64) error {
+	for i, n := range logs {
+		if n < st.minLog {
+			continue
+		}
+		s, err := scanLog(fs, fs.PathJoin(db, logName(n)))
+		if err != nil {
+			return err
+		}
+		if s.damaged || i < len(logs)-1 && !s.closed {
+			st.damagedLogs = append(st.damagedLogs, fileDamage{
+				name: logName(n), at: max(s.bad, 0), lossless: s.bad < 0 && s.mended > 0,
+			})
+		}
+	}
+	return nil
+}
+
+// fixMarker makes the marker name the MANIFEST that preflight chose, and sets
+// the marker of the format if it is missing.
+func fixMarker(fs vfs.FS, db string, st preflightState) error {
+	names, err := fs.List(db)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		// Pebble does not open a folder with a marker that it cannot read.
+		if rest, ok := strings.CutPrefix(n, "marker."); ok && strings.Count(rest, ".") < 2 {
+			if err := fs.Remove(fs.PathJoin(db, n)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, x := range [...]struct{ marker, value string }{
+		{manifestMarker, st.manifest},
+		{formatMarker, pebbleFormat.String()},
+	} {
+		m, now, err := atomicfs.LocateMarker(fs, db, x.marker)
+		if err != nil {
+			return err
+		}
+		if now != x.value && (x.marker == manifestMarker || now == "") {
+			err = m.Move(x.value)
+		}
+		if cerr := m.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return fmt.Errorf("set the marker of the %s: %w", x.marker, err)
+		}
+	}
+	return nil
+}
+
+// mendManifest writes a MANIFEST anew whose flipped bits could be put back, and
+// leaves the damaged one in the folder keep.
+func mendManifest(fs vfs.FS, db, name, keep string) error {
+	path := fs.PathJoin(db, name)
+	if err := keepFile(fs, path, keep); err != nil {
+		return err
+	}
+	return replaceFile(fs, path, func(w vfs.File) error {
+		f, err := fs.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		out := pebblerecord.NewWriter(w)
+		_, err = walkRecords(f, info.Size(), true, 0, func(r record) error {
+			if r.after {
+				return nil
+			}
+			_, err := out.WriteRecord(r.data)
+			return err
+		})
+		if cerr := out.Close(); err == nil {
+			err = cerr
+		}
+		return err
+	})
+}
+
+// fillMissing puts an empty file in the place of each missing table: Pebble
+// then opens the database with DisableConsistencyCheck and reports the table as
+// damaged when it is read, which repairTable mends. Without the file it cannot
+// even list its tables.
+func fillMissing(fs vfs.FS, db string, st preflightState) error {
+	for _, n := range st.missing {
+		f, err := fs.Create(fs.PathJoin(db, n), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	if len(st.missing) == 0 {
+		return nil
+	}
+	return syncDir(fs, db)
+}
+
+// readMarker returns the value of a marker and how many files there are for it.
+func readMarker(names []string, marker string) (value string, files int) {
+	var best uint64
+	for _, n := range names {
+		rest, ok := strings.CutPrefix(n, "marker."+marker+".")
+		if !ok {
+			continue
+		}
+		iter, v, ok := strings.Cut(rest, ".")
+		k, err := strconv.ParseUint(iter, 10, 64)
+		if !ok || err != nil {
+			continue
+		}
+		if files++; files == 1 || k > best {
+			best, value = k, v
+		}
+	}
+	return value, files
+}
+
+// dbFiles sorts the names of a folder of Pebble by what they are; numbers come
+// in order.
+func dbFiles(names []string) (tables, logs, manifests []uint64) {
+	for _, n := range names {
+		if k, ok := tableNumber(n); ok {
+			tables = append(tables, k)
+		} else if k, ok := logNumber(n); ok {
+			logs = append(logs, k)
+		} else if k, ok := cutNumber(n, "MANIFEST-", ""); ok {
+			manifests = append(manifests, k)
+		}
+	}
+	for _, s := range [][]uint64{tables, logs, manifests} {
+		slices.SortFunc(s, cmp.Compare[uint64])
+	}
+	return tables, logs, manifests
+}
+
+func tableName(n uint64) string    { return fmt.Sprintf("%06d.sst", n) }
+func logName(n uint64) string      { return fmt.Sprintf("%06d.log", n) }
+func manifestName(n uint64) string { return fmt.Sprintf("MANIFEST-%06d", n) }
+
+func tableNumber(name string) (uint64, bool) { return cutNumber(name, "", ".sst") }
+func logNumber(name string) (uint64, bool)   { return cutNumber(name, "", ".log") }
+
+func cutNumber(name, prefix, suffix string) (uint64, bool) {
+	s, ok := strings.CutPrefix(name, prefix)
+	s, ok2 := strings.CutSuffix(s, suffix)
+	if !ok || !ok2 || len(s) < 6 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil
+}
+
+// keepFile puts a copy of a file into the folder keep: a hard link where that
+// is possible, so that it costs no room.
+func keepFile(fs vfs.FS, path, keep string) error {
+	if err := makeDir(fs, keep); err != nil {
+		return err
+	}
+	to := freeName(fs, keep, fs.PathBase(path))
+	if err := vfs.LinkOrCopy(fs, path, to); err != nil {
+		return fmt.Errorf("keep %s: %w", path, err)
+	}
+	f, err := fs.Open(to)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(fs, keep)
+}
+
+// freeName is a path in dir for a file of that name, with a number behind it if
+// there is one already.
+func freeName(fs vfs.FS, dir, name string) string {
+	to := fs.PathJoin(dir, name)
+	for i := 1; ; i++ {
+		if _, err := fs.Stat(to); isNotExist(err) {
+			return to
+		}
+		to = fs.PathJoin(dir, fmt.Sprintf("%s.%d", name, i))
+	}
+}
+
+// replaceFile writes a file anew: complete or, after a crash, as it was.
+func replaceFile(fs vfs.FS, path string, write func(vfs.File) error) error {
+	tmp := path + ".new"
+	f, err := fs.Create(tmp, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	b := &bufferedFile{File: f}
+	err = write(b)
+	if err == nil {
+		err = b.Sync()
+	}
+	if cerr := b.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = fs.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = fs.Remove(tmp) // the first error says more
+		return err
+	}
+	return syncDir(fs, fs.PathDir(path))
+}
+
+func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
