@@ -139,7 +139,7 @@ func (g *gather) blocks(parts []part) (out gathered) {
 			valid = c.Next()
 		}
 		var value []byte
-		if n := int64(0); valid && !p.rows {
+		if n := int64(0); valid && p.rows == 0 {
 			n, _ = numberOf(c.Key())
 			if v, err := c.Value(); n == p.block && err == nil && len(v) > 8 {
 				value = v
@@ -210,10 +210,7 @@ func appendBuckets(out, next []block.Bucket) []block.Bucket {
 // rebuilt encodes a block with its rows laid over it, so that what waits to be
 // folded is added up exactly as it will be afterwards.
 func (g *gather) rebuilt(w *worker, p *part) (key, data []byte, err error) {
-	sum := &summary{block: p.block}
-	if p.rows {
-		sum.rows = 1
-	}
+	sum := &summary{block: p.block, rows: p.rows}
 	var cols block.Columns
 	if err := g.s.loadBlock(g.r, g.st, sum, &cols); err != nil {
 		return nil, nil, err

@@ -366,6 +366,7 @@ func (a *audit) mend(lost map[seriesID]*loss) error {
 		return err
 	}
 	for _, id := range slices.Sorted(maps.Keys(a.suspects)) {
+		a.expect(s.ids[id])
 		if err := s.reconcile(ctx, s.ids[id], a.suspects[id], foundOpen); err != nil {
 			return fmt.Errorf("rebuild %s: %w", s.ids[id].key, err)
 		}
@@ -379,6 +380,31 @@ func (a *audit) mend(lost map[seriesID]*loss) error {
 		return err
 	}
 	return s.restamp(max(a.stamp.seq, a.mark.stamp.seq))
+}
+
+// expect tells a series whose ledger is gone what the trail says that it had.
+func (a *audit) expect(st *state) {
+	if st.unreadable == nil {
+		return
+	}
+	l := &ledger{}
+	var run series.Run
+	for _, r := range a.records {
+		if r.kind == trailPair || r.series != st.id {
+			continue
+		}
+		l.bars = r.bars
+		for _, x := range r.runs {
+			if run.Empty() {
+				run = x
+			}
+			run.From, run.To = min(run.From, x.From), max(run.To, x.To)
+		}
+	}
+	if l.bars > 0 && !run.Empty() {
+		l.first, l.last = run.From, run.To-1
+		st.setLedger(l, st.encoded)
+	}
 }
 
 // restoreRegistry writes entries of the registry again.

@@ -98,7 +98,7 @@ func (c *change) deleteBlock(p *part) (putSummary, error) {
 	}
 	c.entry.removed += int64(p.count)
 	c.touch = series.Join(c.touch, blockRun(p.block))
-	if p.whole && !p.rows {
+	if p.whole && p.rows == 0 {
 		if err := c.keepBlock(p.block); err != nil {
 			return putSummary{}, err
 		}

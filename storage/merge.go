@@ -270,7 +270,7 @@ func (s *Store) loadBlock(r reader, st *state, sum *summary, dst *block.Columns)
 	if sum.rows == 0 {
 		return nil
 	}
-	rs, err := readRows(r, st.id, sum.block, version)
+	rs, err := readRows(r, st.id, sum.block, version, sum.rows)
 	if err != nil {
 		return corruptBlock(st, sum.block, err.Error())
 	}
@@ -290,15 +290,18 @@ func decodeBlock(d *block.Decoder, id seriesID, b int64, value []byte, want bloc
 }
 
 // readRows returns the rows of a block that are newer than its version, in
-// order of slots, the last writing of each.
-func readRows(r reader, id seriesID, b int64, version uint64) ([]row, error) {
+// order of slots, the last writing of each. groups is how many of them there
+// must be.
+func readRows(r reader, id seriesID, b int64, version uint64, groups uint32) ([]row, error) {
 	c, err := r.Cursor(rowsKey(id, b, version+1), numberKey(spaceRows, id, b+1))
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	var rs []row
+	var n uint32
 	for ok := c.First(); ok; ok = c.Next() {
+		n++
 		v, err := c.Value()
 		if err != nil {
 			return nil, err
@@ -307,7 +310,13 @@ func readRows(r reader, id seriesID, b int64, version uint64) ([]row, error) {
 			return nil, err
 		}
 	}
-	return latestRows(rs), c.Err()
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	if n != groups {
+		return nil, fmt.Errorf("%d of %d groups of rows are there", n, groups)
+	}
+	return latestRows(rs), nil
 }
 
 func corruptBlock(st *state, b int64, reason string) *CorruptError {

@@ -21,7 +21,7 @@ type part struct {
 	from, to uint16 // wanted slots inside the block
 	count    int    // wanted bars
 	whole    bool   // the wanted bars are all bars of the block
-	rows     bool   // rows are to be laid over it
+	rows     uint32 // groups of rows to be laid over it
 	damaged  bool
 	off      int // index of its first bar in the answer
 	err      *CorruptError
@@ -34,7 +34,7 @@ func (v *view) blocks(run series.Run) ([]part, error) {
 	parts := make([]part, 0, min(hi-lo, v.ledger.blocks))
 	var r pageReader
 	err := v.eachSummary(lo, hi, &r, func(r *pageReader) error {
-		p := part{block: r.block, to: blockSlots, rows: r.rows > 0, damaged: r.damaged}
+		p := part{block: r.block, to: blockSlots, rows: r.rows, damaged: r.damaged}
 		start := blockStart(r.block)
 		if start < run.From {
 			p.from = uint16(run.From - start)
@@ -225,7 +225,7 @@ func (a *answer) decodeOne(w *worker, p *part) {
 	switch {
 	case err != nil:
 		p.err = corruptBlock(a.st, p.block, err.Error())
-	case !found && !p.rows:
+	case !found && p.rows == 0:
 		p.err = corruptBlock(a.st, p.block, "the block is not there")
 	case !found:
 		a.decodeValue(w, p, nil)
@@ -239,7 +239,7 @@ func (a *answer) decodeValue(w *worker, p *part, value []byte) {
 		p.err = corruptBlock(a.st, p.block, "set aside as damaged, to be fetched again")
 		return
 	}
-	if value != nil && p.whole && !p.rows && !a.cached(p, value) {
+	if value != nil && p.whole && p.rows == 0 && !a.cached(p, value) {
 		if err := a.decodeDirect(w, p, value); err != nil {
 			p.err = corruptBlock(a.st, p.block, err.Error())
 		}
@@ -295,10 +295,10 @@ func (a *answer) columns(w *worker, p *part, value []byte) (*block.Columns, erro
 			}
 		}
 	}
-	if !p.rows {
+	if p.rows == 0 {
 		return cols, nil
 	}
-	rs, err := readRows(a.r, a.st.id, p.block, version)
+	rs, err := readRows(a.r, a.st.id, p.block, version, p.rows)
 	if err != nil {
 		return nil, err
 	}

@@ -49,10 +49,11 @@ func (s *Store) reconcile(ctx context.Context, st *state, why, found string) err
 
 type reconciler struct {
 	*change
-	found string
-	known map[int64]*summary // as the readable summaries have it
-	pages map[int64]bool     // numbers of the pages that are stored
-	stale map[int64]bool     // pages that could not be read
+	found   string
+	counted int64              // lost bars that were counted with their block
+	known   map[int64]*summary // as the readable summaries have it
+	pages   map[int64]bool     // numbers of the pages that are stored
+	stale   map[int64]bool     // pages that could not be read
 	// What is stored, per block.
 	stored map[int64]*storedBlock
 }
@@ -226,6 +227,7 @@ func (r *reconciler) adopt(n int64, x *storedBlock) *summary {
 func (r *reconciler) lose(n, bars int64, why string, next map[int64]*summary) {
 	next[n] = &summary{block: n, damaged: true}
 	r.entry.removed += bars
+	r.counted += bars
 	r.touch = series.Join(r.touch, blockRun(n))
 	r.damages = append(r.damages, Damage{
 		Key: r.st.key, Span: r.st.grid().Span(blockRun(n)), Bars: bars, Found: r.found,
@@ -282,15 +284,61 @@ func (r *reconciler) rebuild() error {
 	if err := l.countExtras(r.s.eng, r.st.id); err != nil {
 		return err
 	}
+	r.ledger = l
+	if err := r.missing(&old); err != nil {
+		return err
+	}
+	l = r.ledger
 	if n := old.evidences - l.evidences; r.st.unreadable == nil && (n != 0 || old.evidence != l.evidence) {
 		r.damages = append(r.damages, Damage{Key: r.st.key, What: fmt.Sprintf("evidence of absence was lost: %d of %d entries are left", l.evidences, old.evidences), Found: r.found})
 	}
 	if n := old.asides - l.asides; r.st.unreadable == nil && (n != 0 || old.aside != l.aside) {
 		r.damages = append(r.damages, Damage{Key: r.st.key, What: fmt.Sprintf("entries of the quarantine were lost: %d of %d are left", l.asides, old.asides), Found: r.found})
 	}
-	r.ledger = l
 	r.st.explained.Store(l.evidences > 0)
 	r.st.aside.Store(l.asides > 0)
 	r.st.unreadable = nil
+	return nil
+}
+
+// missing looks for bars that the old ledger counts and no summary tells of any
+// more: which slots they had is not known, so all that are empty between the
+// first and the last bar are quarantined.
+func (r *reconciler) missing(old *ledger) error {
+	lost := old.bars - r.ledger.bars - r.counted
+	if lost <= 0 {
+		return nil
+	}
+	run := series.Run{From: old.first, To: old.last + 1}
+	var taken []series.Run
+	for _, n := range slices.Sorted(maps.Keys(r.known)) {
+		x := r.known[n]
+		if x.damaged {
+			taken = series.Join(taken, blockRun(n))
+			continue
+		}
+		for _, p := range x.present {
+			start := blockStart(n)
+			taken = series.Join(taken, series.Run{From: start + series.Slot(p.from), To: start + series.Slot(p.to)})
+		}
+	}
+	known, err := r.s.evidence(r.st)
+	if err != nil {
+		return err
+	}
+	var explained []series.Run
+	for _, e := range known {
+		explained = series.Join(explained, e.Run)
+	}
+	empty := series.Subtract(nil, series.Subtract(nil, []series.Run{run}, taken), explained)
+	for _, x := range empty {
+		if err := r.explain(Absence{Run: x, State: series.StateQuarantined, Reason: "lost, to be fetched again"}); err != nil {
+			return err
+		}
+	}
+	r.damages = append(r.damages, Damage{
+		Key: r.st.key, Span: r.st.grid().Span(run), Bars: lost, Found: r.found,
+		What: "bars are lost and their summaries too; every empty slot is quarantined until its bar is written again",
+	})
 	return nil
 }
