@@ -1,0 +1,46 @@
+//go:build !ledger
+
+package storage_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+// The torture tests are written against what the store will be able to say of
+// damage. Until it can, this file stands in for torture_ledger_test.go: to
+// switch, delete this file and the build tag there.
+
+// Without Options.Fatal an error of the log ends the process of the tests:
+// faults of the log, the manifest and what leads to them are left out.
+const hasFatal = false
+
+type damage struct {
+	Key  series.Key
+	Span series.Span
+	What string
+}
+
+func tortureOptions(o storage.Options, _ func(error)) storage.Options { return o }
+
+func damagesOf(*storage.Store) ([]damage, error) { return nil, nil }
+
+func backup(ctx context.Context, s *storage.Store, dir string) error { return s.Checkpoint(ctx, dir) }
+
+func verifyBackup(ctx context.Context, fs vfs.FS, dir string) error {
+	s, err := storage.Open(dir, storage.Options{FS: fs, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	rep, err := s.Verify(ctx, storage.VerifyOptions{})
+	if err == nil && !rep.OK() {
+		err = fmt.Errorf("%w: %v %v", series.ErrCorrupt, rep.Damaged, rep.Problems)
+	}
+	return err
+}
