@@ -114,6 +114,10 @@ type simOp struct {
 	resume  bool   // go on from what the crash left
 	fault   *fault // what fails meanwhile
 	chance  uint64 // seeds what a crash keeps
+
+	// changes is filled in by the simulation: bars are written or deleted, or
+	// are said to be stored already.
+	changes bool
 }
 
 func (o *simOp) String() string {
@@ -128,8 +132,10 @@ func (o *simOp) String() string {
 	return s
 }
 
-// durable reports whether the operation, once answered, survives a crash.
-func (o *simOp) durable() bool { return !o.write.Relaxed }
+// durable reports whether the operation, once answered, survives a crash, and
+// with it all that was written to the series before. What changes nothing
+// promises nothing.
+func (o *simOp) durable() bool { return o.changes && !o.write.Relaxed }
 
 var simKeys = [...]series.Key{
 	{Symbol: "BTCUSDT", Interval: series.Interval1m},
@@ -511,23 +517,18 @@ var errFinding = errors.New("wrong")
 func (d *sim) plan(o *simOp) {
 	switch o.kind {
 	case simWrite:
-		t := d.truth.of(o.key)
-		if s := t.planWrite(o.bars, o.write.OnConflict, o.src, o.now); len(s.cells)+len(s.aside) > 0 {
-			t.apply(s)
-		}
+		d.planWrite(o, o.bars)
 	case simAppend:
-		t := d.truth.of(o.key)
 		for i := range o.bars.Time {
 			var one series.Columns
 			one.Append(o.bars.Bar(i))
-			if s := t.planWrite(&one, o.write.OnConflict, o.src, o.now); len(s.cells)+len(s.aside) > 0 {
-				t.apply(s)
-			}
+			d.planWrite(o, &one)
 		}
 	case simDelete:
 		t := d.truth.of(o.key)
 		for _, s := range t.planDelete(o.run) {
 			t.apply(s)
+			o.changes = true
 		}
 	case simExplain:
 		t := d.truth.of(o.key)
@@ -540,6 +541,17 @@ func (d *sim) plan(o *simOp) {
 		}
 	case simSymbol:
 		d.truth.pendingSymbol, d.truth.pendingName = &o.sym, o.key.Symbol
+	}
+}
+
+func (d *sim) planWrite(o *simOp, bars *series.Columns) {
+	t := d.truth.of(o.key)
+	s, same := t.planWrite(bars, o.write.OnConflict, o.src, o.now)
+	if len(s.cells)+len(s.aside) > 0 {
+		t.apply(s)
+		o.changes = true
+	} else if same > 0 && unchangedIsDurable {
+		o.changes = true
 	}
 }
 
@@ -986,5 +998,24 @@ func TestTortureReplay(t *testing.T) {
 	}
 	if a != b {
 		t.Errorf("the operations of one seed sum to %x and to %x", a, b)
+	}
+}
+
+// TestTortureUnchanged writes a bar durably that was written relaxed before:
+// the answer says that it is stored, so a crash must not lose it.
+func TestTortureUnchanged(t *testing.T) {
+	ctx := context.Background()
+	mem := vfs.NewCrashableMem()
+	s := open(t, mem)
+	c := walk(1, t0, btc.Interval, 10)
+	for _, relaxed := range []bool{true, false} {
+		res, err := s.Write(ctx, btc, c, storage.WriteOptions{Relaxed: relaxed})
+		if err != nil || res.Written+res.Unchanged != 10 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+	}
+	after := open(t, mem.CrashClone(vfs.CrashCloneCfg{}))
+	if i, err := after.Info(btc); err != nil || i.Bars != 10 {
+		t.Errorf("%d of 10 bars after the crash, %v", i.Bars, err)
 	}
 }

@@ -10,7 +10,10 @@ import (
 	"github.com/barkeepdb/barkeep/storage"
 )
 
-const hasFatal = true
+const (
+	hasFatal           = true
+	unchangedIsDurable = true
+)
 
 type damage = storage.Damage
 

@@ -173,9 +173,8 @@ func (t *seriesTruth) undo(n int) {
 }
 
 // planWrite is the step that a write makes, as the documentation of Conflict
-// says. The slots of bars must differ.
-func (t *seriesTruth) planWrite(bars *series.Columns, oc storage.Conflict, src uint8, now series.Time) step {
-	var s step
+// says, and how many bars are stored already. The slots of bars must differ.
+func (t *seriesTruth) planWrite(bars *series.Columns, oc storage.Conflict, src uint8, now series.Time) (s step, unchanged int) {
 	for i := range bars.Time {
 		b := bars.Bar(i)
 		n := t.grid.SlotAt(b.Time)
@@ -188,7 +187,10 @@ func (t *seriesTruth) planWrite(bars *series.Columns, oc storage.Conflict, src u
 		h, g := have.prov.Rank(), given.prov.Rank()
 		switch {
 		case !had:
-		case same && g <= h, g < h, g == h && oc == storage.Keep:
+		case same && g <= h:
+			unchanged++
+			continue
+		case g < h, g == h && oc == storage.Keep:
 			continue
 		case g == h && oc == storage.Quarantine:
 			if id := asideID(b.Time, "differs from the stored bar", "", &b); !t.aside[id] && !slices.Contains(s.aside, id) {
@@ -198,7 +200,7 @@ func (t *seriesTruth) planWrite(bars *series.Columns, oc storage.Conflict, src u
 		}
 		s.cells = append(s.cells, cellChange{n, had, true, have, given})
 	}
-	return s
+	return s, unchanged
 }
 
 // asideID is all that is compared of an entry in quarantine.
