@@ -956,7 +956,7 @@ func TestTortureCrash(t *testing.T) {
 	case testing.Short():
 		n = 4
 	}
-	eachSeed(t, seeds(t, "crash", n), func(seed uint64) error {
+	eachSeed(t, seeds(t, "crash", n), false, func(seed uint64) error {
 		_, err := runSim(seed, count, simFaults(), false)
 		if errors.Is(err, errLost) {
 			count.add("lost", 1)
@@ -966,13 +966,14 @@ func TestTortureCrash(t *testing.T) {
 	t.Log(count)
 }
 
-// eachSeed runs f for every seed, two at a time.
-func eachSeed(t *testing.T, seeds []uint64, f func(uint64) error) {
+// eachSeed runs f for every seed, two at a time; it goes on behind a failure if
+// goOn is set.
+func eachSeed(t *testing.T, seeds []uint64, goOn bool, f func(uint64) error) {
 	var wg sync.WaitGroup
 	var next atomic.Int64
 	for range 2 {
 		wg.Go(func() {
-			for i := next.Add(1) - 1; int(i) < len(seeds) && !t.Failed(); i = next.Add(1) - 1 {
+			for i := next.Add(1) - 1; int(i) < len(seeds) && (goOn || !t.Failed()); i = next.Add(1) - 1 {
 				if err := f(seeds[i]); err != nil {
 					t.Errorf("%v\nto repeat: go test ./storage -run '%s' -seed %d", err, t.Name(), seeds[i])
 				}
