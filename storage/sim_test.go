@@ -466,10 +466,15 @@ func (d *sim) do(f func() error) error {
 	case <-d.fatal:
 		return errFatal
 	case <-time.After(hangAfter):
-		var b bytes.Buffer
-		_ = pprof.Lookup("goroutine").WriteTo(&b, 1)
-		return fmt.Errorf("hangs:\n%s", b.String())
+		return hangs()
 	}
+}
+
+// hangs says what every goroutine waits for.
+func hangs() error {
+	var b bytes.Buffer
+	_ = pprof.Lookup("goroutine").WriteTo(&b, 1)
+	return fmt.Errorf("hangs:\n%s", b.String())
 }
 
 // step runs one operation and what its crash brings.
