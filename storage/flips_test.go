@@ -375,6 +375,7 @@ type verdict struct {
 	wrong    map[series.Key]*series.Columns
 	back     map[series.Key][]series.Run // bars that are there and must not be, of reported slots
 	said     bool                        // something was reported
+	unread   bool                        // a read met damage
 }
 
 func (v *verdict) lie(format string, args ...any) {
@@ -454,10 +455,11 @@ func (v *verdict) judgeSeries(ctx context.Context, s asked, t *seriesTruth, now 
 		}
 	}
 	var got series.Columns
-	o := storage.ReadOptions{OnDamage: func(e *storage.CorruptError) { report(e.Span) }}
+	o := storage.ReadOptions{OnDamage: func(e *storage.CorruptError) { v.unread = true; report(e.Span) }}
 	if err := s.Read(ctx, t.key, series.Span{}, o, &got); err != nil && !errors.Is(err, series.ErrNoSeries) {
 		got.Reset()
 		if v.error("read", err) {
+			v.unread = true
 			report(spanOf(err))
 		}
 	}
@@ -608,8 +610,10 @@ func (v *verdict) judgeEvidence(ctx context.Context, s asked, t *seriesTruth, no
 // good source would, and returns how many of the damaged bars are right then.
 func heal(ctx context.Context, s *storage.Store, t *truth, v *verdict) (int, error) {
 	healed := 0
-	if _, err := s.Verify(ctx, storage.VerifyOptions{Repair: true}); err != nil {
-		return 0, fmt.Errorf("repair: %w", err)
+	if v.unread { // what no read could tell was set aside already
+		if _, err := s.Verify(ctx, storage.VerifyOptions{Repair: true}); err != nil {
+			return 0, fmt.Errorf("repair: %w", err)
+		}
 	}
 	for _, k := range t.keys() {
 		x, c := t.series[k], v.wrong[k]
