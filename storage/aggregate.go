@@ -130,7 +130,7 @@ func (g *gather) blocks(parts []part) (out gathered) {
 			return gathered{err: err}
 		}
 		if p.damaged {
-			return gathered{err: corruptBlock(g.st, p.block, "set aside as damaged, to be fetched again")}
+			return gathered{err: corruptBlock(g.st, p.block, setAsideReason)}
 		}
 		for valid {
 			if n, _ := numberOf(c.Key()); n >= p.block {

@@ -59,19 +59,19 @@ func TestClosed(t *testing.T) {
 			_, err := s.Resample(ctx, btc, series.Interval1h, series.Span{}, &dst)
 			return err
 		},
-		"Latest":     func() error { _, _, err := s.Latest(btc); return err },
-		"Info":       func() error { _, err := s.Info(btc); return err },
-		"Series":     func() error { _, err := s.Series(); return err },
-		"Snapshot":   func() error { _, err := s.Snapshot(); return err },
-		"Compact":    func() error { return s.Compact(ctx) },
-		"Verify":     func() error { _, err := s.Verify(ctx, storage.VerifyOptions{}); return err },
-		"SetSymbol":  func() error { return s.SetSymbol("X", storage.Symbol{}) },
-		"SetPhase":   func() error { return s.SetPhase(series.Key{Symbol: "X", Interval: series.Interval1h}, 1) },
-		"SetAside":   func() error { return s.SetAside(ctx, []storage.Entry{{Key: btc}}) },
-		"Explain":    func() error { return s.Explain(ctx, btc, nil) },
-		"Source":     func() error { _, err := s.Source("new"); return err },
-		"Checkpoint": func() error { return s.Checkpoint(ctx, "copy") },
-		"Close":      s.Close,
+		"Latest":    func() error { _, _, err := s.Latest(btc); return err },
+		"Info":      func() error { _, err := s.Info(btc); return err },
+		"Series":    func() error { _, err := s.Series(); return err },
+		"Snapshot":  func() error { _, err := s.Snapshot(); return err },
+		"Compact":   func() error { return s.Compact(ctx) },
+		"Verify":    func() error { _, err := s.Verify(ctx, storage.VerifyOptions{}); return err },
+		"SetSymbol": func() error { return s.SetSymbol("X", storage.Symbol{}) },
+		"SetPhase":  func() error { return s.SetPhase(series.Key{Symbol: "X", Interval: series.Interval1h}, 1) },
+		"SetAside":  func() error { return s.SetAside(ctx, []storage.Entry{{Key: btc}}) },
+		"Explain":   func() error { return s.Explain(ctx, btc, nil) },
+		"Source":    func() error { _, err := s.Source("new"); return err },
+		"Backup":    func() error { _, err := s.Backup(ctx, "copy", storage.BackupOptions{}); return err },
+		"Close":     s.Close,
 		"Bars": func() error {
 			for _, err := range s.Bars(ctx, btc, series.Span{}, storage.ReadOptions{}) {
 				return err

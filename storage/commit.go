@@ -183,6 +183,17 @@ func (s *Store) await(ctx context.Context, begun time.Time, answer <-chan error,
 	}
 }
 
+// settleNow makes durable all that was committed without waiting.
+func (s *Store) settleNow(ctx context.Context) error {
+	done := make(chan error, 1)
+	s.ops.Add(1)
+	go func() {
+		defer s.ops.Done()
+		done <- s.head.catchUp(s.eng.Sync)
+	}()
+	return s.await(ctx, time.Now(), done, func() bool { return true })
+}
+
 // apply gives t its place among the commits. What it wrote is visible when it
 // returns and durable when sync returns.
 func (s *Store) apply(t *txn) (seq uint64, sync func() error, err error) {

@@ -84,7 +84,7 @@ func loadDamage(key, value []byte) (Damage, error) {
 
 func (s *Store) keepDamages(ds []Damage) {
 	s.mu.Lock()
-	s.damages = append(s.damages, ds...)
+	s.damages, s.foundNow = append(s.damages, ds...), append(s.foundNow, ds...)
 	s.mu.Unlock()
 	for i := range ds {
 		s.logDamage(&ds[i])
@@ -102,7 +102,7 @@ func (s *Store) report(ctx context.Context, ds []Damage) error {
 		d := &ds[i]
 		d.At = s.opts.Now()
 		s.logDamage(d)
-		keep := func() { s.damages = append(s.damages, *d) }
+		keep := func() { s.damages, s.foundNow = append(s.damages, *d), append(s.foundNow, *d) }
 		if s.opts.ReadOnly {
 			s.mu.Lock()
 			keep()

@@ -19,6 +19,8 @@ type CorruptError struct {
 	Key    series.Key
 	Span   series.Span // the time that the damaged block covers
 	Reason string
+
+	known bool // it was set aside before
 }
 
 func (e *CorruptError) Error() string {

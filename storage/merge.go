@@ -245,10 +245,14 @@ func addSlots(present []span16, rs []row) []span16 {
 	return out
 }
 
+const setAsideReason = "set aside as damaged, to be fetched again"
+
 // loadBlock reads a block with its rows laid over it.
 func (s *Store) loadBlock(r reader, st *state, sum *summary, dst *block.Columns) error {
 	if sum.damaged {
-		return corruptBlock(st, sum.block, "set aside as damaged, to be fetched again")
+		err := corruptBlock(st, sum.block, setAsideReason)
+		err.known = true
+		return err
 	}
 	version := uint64(0)
 	found, err := r.Get(numberKey(spaceBlock, st.id, sum.block), func(v []byte) error {

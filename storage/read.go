@@ -236,7 +236,7 @@ func (a *answer) decodeOne(w *worker, p *part) {
 // has rows only.
 func (a *answer) decodeValue(w *worker, p *part, value []byte) {
 	if p.damaged {
-		p.err = corruptBlock(a.st, p.block, "set aside as damaged, to be fetched again")
+		p.err = corruptBlock(a.st, p.block, setAsideReason)
 		return
 	}
 	if value != nil && p.whole && p.rows == 0 && !a.cached(p, value) {

@@ -36,6 +36,8 @@ type Store struct {
 	scrubs, scrubbed, scrubBad, repairs atomic.Int64
 	rebuilt                             bool // the engine's files were made anew
 
+	foundNow []Damage // since the store was opened; guarded by mu
+
 	commitMu sync.Mutex // orders the commits, guards what follows
 	stamp    stamp
 
@@ -473,23 +475,4 @@ func (s *Store) known(k series.Key) (*state, error) {
 		return st, nil
 	}
 	return nil, fmt.Errorf("%s: %w", k, series.ErrNoSeries)
-}
-
-// Checkpoint writes a consistent copy of the store into dir, which must not
-// exist, while reads and writes go on.
-func (s *Store) Checkpoint(ctx context.Context, dir string) error {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.ops.Done()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := s.flushAll(ctx); err != nil {
-		return err
-	}
-	if err := s.opts.FS.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return s.eng.Checkpoint(s.opts.FS.PathJoin(dir, "db"))
 }

@@ -1,5 +1,3 @@
-//go:build ledger
-
 package storage_test
 
 import (
@@ -27,7 +25,8 @@ func tortureOptions(o storage.Options, fatal func(error)) storage.Options {
 func damagesOf(s *storage.Store) ([]damage, error) { return s.Damages() }
 
 func backup(ctx context.Context, s *storage.Store, dir string) error {
-	return s.Backup(ctx, dir, storage.BackupOptions{})
+	_, err := s.Backup(ctx, dir, storage.BackupOptions{})
+	return err
 }
 
 func verifyBackup(ctx context.Context, fs vfs.FS, dir string) error {

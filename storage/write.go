@@ -52,8 +52,13 @@ func (s *Store) Write(ctx context.Context, key series.Key, c *series.Columns, o 
 	}
 	res, wait, err := s.writeLocked(ctx, st, h, c, src, o.OnConflict, !o.Relaxed)
 	h.release()
-	if err == nil && wait != nil {
+	switch {
+	case err != nil:
+	case wait != nil:
 		err = wait()
+	case !o.Relaxed && !s.head.settled():
+		// The bars are there, but perhaps of a relaxed write.
+		err = s.settleNow(ctx)
 	}
 	if err != nil {
 		return WriteResult{}, err
