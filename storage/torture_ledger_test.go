@@ -27,7 +27,8 @@ func tortureOptions(o storage.Options, fatal func(error)) storage.Options {
 func damagesOf(s *storage.Store) ([]damage, error) { return s.Damages() }
 
 func backup(ctx context.Context, s *storage.Store, dir string) error {
-	return s.Backup(ctx, dir, storage.BackupOptions{})
+	_, err := s.Backup(ctx, dir, storage.BackupOptions{})
+	return err
 }
 
 func verifyBackup(ctx context.Context, fs vfs.FS, dir string) error {
