@@ -460,10 +460,9 @@ func (v *verdict) judgeSeries(ctx context.Context, s asked, t *seriesTruth, now 
 	o := storage.ReadOptions{OnDamage: func(e *storage.CorruptError) { v.unread = true; report(e.Span) }}
 	if err := s.Read(ctx, t.key, series.Span{}, o, &got); err != nil && !errors.Is(err, series.ErrNoSeries) {
 		got.Reset()
-		if v.error("read", err) {
-			v.unread = true
-			report(spanOf(err))
-		}
+		v.unread = true
+		v.error("read", err) // unclear perhaps, but not silent
+		report(spanOf(err))
 	}
 	if err == nil {
 		v.judgeQuarantined(ctx, s, t, report)
@@ -962,7 +961,7 @@ func TestTortureJudge(t *testing.T) {
 		{lie: "a series is gone", silent: true},
 		{lie: "another calendar", silent: true},
 		{lie: "an entry of the quarantine is gone", silent: true},
-		{lie: "an error that says nothing", silent: true, unclear: true},
+		{lie: "an error that says nothing", unclear: true},
 	} {
 		v := judge(ctx, liar{askedStore{s}, tt.lie}, v.truth, v.now)
 		if (len(v.silent) > 0) != tt.silent || (len(v.unclear) > 0) != tt.unclear {
