@@ -95,8 +95,8 @@ type victimPlan struct {
 
 var victimPlans = []victimPlan{
 	{"closed", true, true, 60},
-	{"small log", false, true, 20},
-	{"log", false, true, 300},
+	{"small log", false, true, 8},
+	{"log", false, true, 220},
 	{"all in the log", false, false, 500},
 }
 
@@ -410,7 +410,9 @@ func judge(ctx context.Context, s asked, t *truth, now series.Time) *verdict {
 	v.said = v.said || len(problems) > 0
 	for _, k := range t.keys() {
 		named := func() bool { // something is said of this series
-			return slices.ContainsFunc(ds, func(d damage) bool { return d.Key == k || d.Key == (series.Key{}) }) ||
+			return slices.ContainsFunc(ds, func(d damage) bool {
+				return d.Key == k || d.Key == (series.Key{}) && strings.Contains(d.What, k.Symbol)
+			}) ||
 				slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, k.String()) })
 		}
 		v.judgeSeries(ctx, s, t.series[k], now, ds, named)
@@ -420,7 +422,7 @@ func judge(ctx context.Context, s asked, t *truth, now series.Time) *verdict {
 		if ok && sameSymbol(got, want) {
 			continue
 		}
-		if !slices.ContainsFunc(ds, func(d damage) bool { return d.Key.Symbol == name || d.Key.Symbol == "" }) &&
+		if !slices.ContainsFunc(ds, func(d damage) bool { return d.Key.Symbol == name || strings.Contains(d.What, name) }) &&
 			!slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, name) }) {
 			v.lie("symbol %s is %+v, was %+v", name, got, want)
 		}
@@ -439,7 +441,7 @@ func (v *verdict) judgeSeries(ctx context.Context, s asked, t *seriesTruth, now 
 		v.said = true
 	}
 	for _, d := range ds {
-		if d.Key == t.key {
+		if d.Key == t.key && d.Span != (series.Span{}) { // without a span it is not about bars
 			report(d.Span)
 		}
 	}
@@ -458,10 +460,9 @@ func (v *verdict) judgeSeries(ctx context.Context, s asked, t *seriesTruth, now 
 	o := storage.ReadOptions{OnDamage: func(e *storage.CorruptError) { v.unread = true; report(e.Span) }}
 	if err := s.Read(ctx, t.key, series.Span{}, o, &got); err != nil && !errors.Is(err, series.ErrNoSeries) {
 		got.Reset()
-		if v.error("read", err) {
-			v.unread = true
-			report(spanOf(err))
-		}
+		v.unread = true
+		v.error("read", err) // unclear perhaps, but not silent
+		report(spanOf(err))
 	}
 	if err == nil {
 		v.judgeQuarantined(ctx, s, t, report)
@@ -960,7 +961,7 @@ func TestTortureJudge(t *testing.T) {
 		{lie: "a series is gone", silent: true},
 		{lie: "another calendar", silent: true},
 		{lie: "an entry of the quarantine is gone", silent: true},
-		{lie: "an error that says nothing", silent: true, unclear: true},
+		{lie: "an error that says nothing", unclear: true},
 	} {
 		v := judge(ctx, liar{askedStore{s}, tt.lie}, v.truth, v.now)
 		if (len(v.silent) > 0) != tt.silent || (len(v.unclear) > 0) != tt.unclear {
