@@ -18,11 +18,12 @@ import (
 // 4 KiB, written in turn: a write that a power cut tears leaves the other one.
 //
 //	8 bytes magic | u32 version | 16 bytes id of the store | u64 turn | stamp, as encode writes it
-//	u64 generation of the trail | u8 clean | zeros | CRC32C of all before it
+//	u64 generation of the trail | u64 bytes of it that are on the disk | u8 clean | zeros | CRC32C of all before it
 //
 // A slot is written after each durable commit, before that is acknowledged, and
 // made durable at least every headDelay: so a killed process loses no mark, and
-// a power cut at most the marks of the last moment.
+// a power cut at most the marks of the last moment. The other slot takes its
+// turn once a mark is durable, so that a power cut tears one of them at most.
 const (
 	headSlot    = 4096
 	headVersion = 1
@@ -39,7 +40,9 @@ type headMark struct {
 	turn  uint64
 	stamp stamp
 	trail uint64
-	clean bool // the store was closed after it
+	sure  uint64 // bytes of the trail that are on the disk
+	slot  int64  // where it stands, 0 or 1; not written
+	clean bool   // the store was closed after it
 }
 
 func (m *headMark) encode() []byte {
@@ -50,6 +53,7 @@ func (m *headMark) encode() []byte {
 	b = le.AppendUint64(b, m.turn)
 	b = append(b, m.stamp.encode()...)
 	b = le.AppendUint64(b, m.trail)
+	b = le.AppendUint64(b, m.sure)
 	if m.clean {
 		b = append(b, 1)
 	}
@@ -76,12 +80,14 @@ func decodeHead(b []byte) (headMark, error) {
 		return m, err
 	}
 	m.trail = le.Uint64(b[36+stampSize:])
-	m.clean = b[44+stampSize] == 1
+	m.sure = le.Uint64(b[44+stampSize:])
+	m.clean = b[52+stampSize] == 1
 	return m, nil
 }
 
 // readHead returns the newest mark; found is false where there is no HEAD.
-// damaged says that a slot cannot be read: the other one may be older.
+// damaged says that a slot cannot be read which no power cut tore: the other
+// one may be older.
 func readHead(fs vfs.FS, dir string) (m headMark, found, damaged bool, err error) {
 	f, err := fs.Open(fs.PathJoin(dir, headName))
 	if errors.Is(err, errNotExist) {
@@ -104,9 +110,10 @@ func readHead(fs vfs.FS, dir string) (m headMark, found, damaged bool, err error
 			damaged = true
 		case !good || x.turn > m.turn:
 			m, good = x, true
+			m.slot = int64(i)
 		}
 	}
-	damaged = damaged || len(b) != 2*headSlot
+	damaged = damaged && (!good || m.clean) || len(b) != 2*headSlot
 	return m, good, damaged, nil
 }
 
@@ -127,6 +134,7 @@ type head struct {
 	file   vfs.File
 	trail  *trail
 	dirty  bool // written and not yet durable
+	slot   int64
 	closed bool
 
 	last atomic.Uint64 // sequence of the last commit noted
@@ -212,9 +220,9 @@ func (h *head) write(ns []noted) error {
 // put writes the mark into the slot whose turn it is.
 func (h *head) put() error {
 	h.mark.turn++
-	h.mark.trail = h.trail.generation
+	h.mark.trail, h.mark.sure = h.trail.generation, uint64(h.trail.sure)
 	h.dirty = true
-	_, err := h.file.WriteAt(h.mark.encode(), int64(h.mark.turn%2)*headSlot)
+	_, err := h.file.WriteAt(h.mark.encode(), h.slot*headSlot)
 	return err
 }
 
@@ -236,13 +244,13 @@ func (h *head) sync() error {
 }
 
 func (h *head) syncLocked() error {
-	if err := h.trail.file.Sync(); err != nil {
+	if err := h.trail.sync(); err != nil {
 		return err
 	}
 	if err := h.file.Sync(); err != nil {
 		return err
 	}
-	h.dirty = false
+	h.dirty, h.slot = false, 1-h.slot
 	return nil
 }
 
@@ -261,10 +269,10 @@ func openHead(fs vfs.FS, dir string, old headMark, now stamp, id storeID, fatal 
 		err = h.trail.flush()
 	}
 	if err == nil {
-		err = h.trail.file.Sync()
+		err = h.trail.sync()
 	}
 	if err == nil {
-		err = h.openFile()
+		err = h.openFile(old.slot)
 	}
 	if err == nil {
 		if err = h.put(); err == nil {
@@ -284,22 +292,20 @@ func openHead(fs vfs.FS, dir string, old headMark, now stamp, id storeID, fatal 
 }
 
 // openFile opens HEAD for writing; a new one gets both of its slots.
-func (h *head) openFile() error {
+func (h *head) openFile(last int64) error {
 	path := h.fs.PathJoin(h.dir, headName)
 	i, err := h.fs.Stat(path)
 	if err == nil && i.Size() == 2*headSlot {
+		h.slot = 1 - last
 		h.file, err = h.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 		return err
 	}
 	if h.file, err = h.fs.Create(path, vfs.WriteCategoryUnspecified); err != nil {
 		return err
 	}
-	for range 2 {
-		if err := h.put(); err != nil {
-			return err
-		}
-	}
-	return nil
+	err = h.put()
+	h.slot = 1
+	return err // the caller writes the other one
 }
 
 // long reports whether the trail should begin anew.
@@ -340,7 +346,7 @@ func (h *head) rotate(begin func(*trail) error) error {
 		err = next.flush()
 	}
 	if err == nil {
-		err = next.file.Sync()
+		err = next.sync()
 	}
 	if err == nil {
 		err = syncDir(h.fs, h.dir)

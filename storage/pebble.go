@@ -35,6 +35,7 @@ type pebbleEngine struct {
 	loads   atomic.Int64
 	corrupt atomic.Int64
 	reports chan string // files found damaged
+	fatal   func(error)
 	bgErrs  atomic.Int64
 	cleaner holdCleaner
 
@@ -52,7 +53,7 @@ type pebbleEngine struct {
 // loose opens it although tables are missing or have a wrong size: they count
 // as damaged.
 func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngine, error) {
-	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64)}
+	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64), fatal: o.Fatal}
 	po := &pebble.Options{
 		FS:                          fs,
 		ReadOnly:                    o.ReadOnly,
@@ -159,7 +160,10 @@ func (p *pebbleEngine) Commit(b batch, durable bool) (func() error, error) {
 	return func() error {
 		var err error
 		if durable {
-			err = pb.SyncWait()
+			if err = pb.SyncWait(); err != nil {
+				// Pebble ends the process over this only where it waits itself.
+				p.fatal(fmt.Errorf("make a commit durable: %w", err))
+			}
 		}
 		_ = pb.Close() // only returns memory to a pool
 		return err
@@ -180,7 +184,13 @@ func check(r reader, expected []expectation) error {
 	return nil
 }
 
-func (p *pebbleEngine) Sync() error { return p.db.LogData(nil, pebble.Sync) }
+func (p *pebbleEngine) Sync() error {
+	err := p.db.LogData(nil, pebble.Sync)
+	if err != nil {
+		p.fatal(fmt.Errorf("make the log durable: %w", err))
+	}
+	return err
+}
 
 func (p *pebbleEngine) Loader() (loader, error) { return &pebbleLoader{p: p}, nil }
 

@@ -44,6 +44,7 @@ var errNotExist = fs.ErrNotExist
 type trailRecord struct {
 	kind byte
 	seq  uint64 // of the commit
+	size int    // of the record as it was read
 
 	key, value []byte // of a pair
 
@@ -102,6 +103,7 @@ func nextRecord(b []byte) (r *trailRecord, rest []byte, skipped int) {
 			continue
 		}
 		if r, ok := decodeRecord(b[at+2], b[at+trailHead:end]); ok {
+			r.size = end + 4 - at
 			return r, b[end+4:], at
 		}
 	}
@@ -178,6 +180,7 @@ type trail struct {
 	file       vfs.File
 	buf        []byte
 	size       int64
+	sure       int64 // size that is on the disk
 	begun      int64 // size of what it began with
 }
 
@@ -203,6 +206,15 @@ func (t *trail) flush() error {
 	t.size += int64(n)
 	t.buf = t.buf[:0]
 	return err
+}
+
+func (t *trail) sync() error {
+	size := t.size
+	if err := t.file.Sync(); err != nil {
+		return err
+	}
+	t.sure = size
+	return nil
 }
 
 func (t *trail) closer() io.Closer {
@@ -241,8 +253,7 @@ func removeTrails(fs vfs.FS, dir string, generation uint64) {
 }
 
 // readTrail returns the records of the trail of a mark. damaged is not empty
-// where some cannot be read. A record that a crash cut off at the end is not
-// damage.
+// where some cannot be read that a power cut did not take.
 func readTrail(fs vfs.FS, dir string, m headMark) (rs []*trailRecord, damaged string, err error) {
 	name := trailName(m.trail)
 	f, err := fs.Open(fs.PathJoin(dir, name))
@@ -257,24 +268,25 @@ func readTrail(fs vfs.FS, dir string, m headMark) (rs []*trailRecord, damaged st
 	if err != nil {
 		return nil, "", err
 	}
-	bad := 0
+	bad, at := 0, 0
 	last := uint64(0)
-	for len(b) > 0 {
-		r, rest, skipped := nextRecord(b)
+	for at < len(b) {
+		r, _, skipped := nextRecord(b[at:])
+		// What was not yet on the disk may be torn, unless the store was closed.
+		if m.clean || uint64(at) < m.sure {
+			bad += skipped
+		}
+		at += skipped
 		if r == nil {
-			// What HEAD vouches for must be there.
-			if last < m.stamp.seq {
-				bad += skipped
-			}
 			break
 		}
-		bad += skipped
-		rs, b, last = append(rs, r), rest, max(last, r.seq)
+		rs, last = append(rs, r), max(last, r.seq)
+		at += r.size
 	}
-	if bad > 0 {
+	switch {
+	case bad > 0:
 		return rs, fmt.Sprintf("%d bytes of %s cannot be read", bad, name), nil
-	}
-	if last < m.stamp.seq {
+	case uint64(len(b)) < m.sure, m.clean && last < m.stamp.seq:
 		return rs, fmt.Sprintf("%s ends at commit %d, HEAD stands at %d", name, last, m.stamp.seq), nil
 	}
 	return rs, "", nil
