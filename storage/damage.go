@@ -45,6 +45,9 @@ type damageRecord struct {
 	Found    string          `json:"found"`
 }
 
+// lostReason explains slots whose bars are lost.
+const lostReason = "lost, to be fetched again"
+
 var damagePrefix = []byte{spaceConfig, 'd'}
 
 func damageKey(id uint64) []byte {

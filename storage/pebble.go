@@ -277,11 +277,25 @@ func (c pebbleCursor) Err() error { return damaged(c.Error()) }
 
 // damaged makes errors of damaged files recognisable as [series.ErrCorrupt].
 func damaged(err error) error {
-	if err != nil && pebble.IsCorruptionError(err) {
+	if err != nil && (pebble.IsCorruptionError(err) || refused(err)) {
 		text, _, _ := strings.Cut(err.Error(), "\n")
 		return fmt.Errorf("%w: %s", series.ErrCorrupt, text)
 	}
 	return err
+}
+
+// refused tells errors of opening that damage to small files leads to and that
+// Pebble does not mark as such.
+func refused(err error) bool {
+	for _, text := range [...]string{
+		"invalid marker filename", "unknown format major version", "!= merger name from options",
+		"!= comparer name from options", "invalid key/value syntax", "could not open manifest file", "pebble: manifest file",
+	} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
 }
 
 type expectation struct{ key, value []byte }

@@ -63,6 +63,10 @@ type preflightState struct {
 	// wrongSize have another size than it says. Neither can be told if the
 	// MANIFEST itself is damaged.
 	missing, wrongSize []string
+	// foreign are those of a wrong size that are whole all the same: tables put in
+	// the place of others. The engine must not see them, it ends the process over
+	// keys that it does not expect.
+	foreign []string
 }
 
 // preflight looks at the folder of a database before Pebble does. It reads the
@@ -163,11 +167,26 @@ func (st *preflightState) inspect(fs vfs.FS, db, name string) (nextFile uint64, 
 			return 0, err
 		case size != 0 && info.Size() != size:
 			st.wrongSize = append(st.wrongSize, table)
+			if wholeTable(fs, fs.PathJoin(db, table), info.Size()) {
+				st.foreign = append(st.foreign, table)
+			}
 		}
 	}
 	slices.Sort(st.missing)
 	slices.Sort(st.wrongSize)
 	return m.nextFile, nil
+}
+
+// wholeTable reports whether a table ends as tables do.
+func wholeTable(fs vfs.FS, path string, size int64) bool {
+	f, err := fs.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // it was only read
+	raw := &rawTable{r: &mendedFile{f: f, size: size}}
+	_, ok := raw.footer()
+	return ok
 }
 
 // checkLogs reads the logs that are still needed.
@@ -198,7 +217,7 @@ func fixMarker(fs vfs.FS, db string, st preflightState) error {
 	}
 	for _, n := range names {
 		// Pebble does not open a folder with a marker that it cannot read.
-		if rest, ok := strings.CutPrefix(n, "marker."); ok && strings.Count(rest, ".") < 2 {
+		if rest, ok := strings.CutPrefix(n, "marker."); ok && !readableMarker(rest) {
 			if err := fs.Remove(fs.PathJoin(db, n)); err != nil {
 				return err
 			}
@@ -223,6 +242,17 @@ func fixMarker(fs vfs.FS, db string, st preflightState) error {
 		}
 	}
 	return nil
+}
+
+// readableMarker reports whether Pebble can read the name of a marker behind
+// its prefix.
+func readableMarker(rest string) bool {
+	parts := strings.SplitN(rest, ".", 3)
+	if len(parts) < 3 {
+		return false
+	}
+	_, err := strconv.ParseUint(parts[1], 10, 64)
+	return err == nil
 }
 
 // mendManifest writes a MANIFEST anew whose flipped bits could be put back, and

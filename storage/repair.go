@@ -65,7 +65,7 @@ func (s *Store) openEngine(db, tmp string) (done []string, err error) {
 		s.opts.Logger.Error("the database is damaged and is being repaired", "dir", db, "what", state.what(), "keep", s.keepDir())
 		more, err := s.prepare(db, state)
 		if err != nil {
-			return nil, fmt.Errorf("repair (%s): %w", state.what(), err)
+			return nil, fmt.Errorf("repair (%s): %w", state.what(), damaged(err))
 		}
 		done = append(done, more...)
 		loose = len(state.missing)+len(state.wrongSize) > 0
@@ -127,7 +127,7 @@ func (st *preflightState) what() string {
 func (s *Store) prepare(db string, state preflightState) (done []string, err error) {
 	fs := s.guard.FS()
 	d := state.damagedManifest
-	if state.kind == preflightLost || d != nil && !d.lossless {
+	if state.kind == preflightLost || d != nil && !d.lossless || len(state.foreign) > 0 {
 		if err := s.rebuild(db); err != nil {
 			return nil, err
 		}
