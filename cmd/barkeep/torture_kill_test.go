@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestTortureKill kills a server with SIGKILL under writes of every kind, again
+// and again, now and then before it has recovered from the kill before. The
+// server of the next cycle is asked for what changed; every fiftieth time the
+// whole store is verified and read.
+func TestTortureKill(t *testing.T) {
+	const whole = 50 // cycles between looking at everything
+	count := cycles(100, 2000)
+	data := filepath.Join(t.TempDir(), "data")
+	r := rand.New(rand.NewPCG(2, 2))
+	ws := writersOf(2, 100_000)
+	begin := time.Now()
+	var bad faults
+	var open, writes times
+	lost, early := 0, 0
+	for i := range count + 1 {
+		if i > 0 && r.IntN(8) == 0 {
+			v, _ := launch(t, data, time.Duration(r.Int64N(int64(30*time.Millisecond))), nil)
+			v.kill()
+			early++
+		}
+		what := changes
+		if i == count || i%whole == whole-1 {
+			verified(t, data)
+			what = everything
+		}
+		v := mustLaunch(t, data)
+		open.add(v.ready)
+		if lost += checkAll(t.Context(), t, ws, &v.peer, what); t.Failed() || i == count {
+			v.kill()
+			break
+		}
+		moment := 70 * time.Millisecond
+		if r.IntN(8) == 0 {
+			ws[r.IntN(len(ws))].big = true
+			moment = 300 * time.Millisecond // for about half of these to get through
+		}
+		kill := soon(r, moment)
+		var done sync.WaitGroup
+		for _, w := range ws {
+			done.Go(func() {
+				w.run(context.Background(), &v.peer, 0, func(a answer) bool {
+					switch {
+					case a.err != nil: // killed
+						return false
+					case !a.acknowledged():
+						bad.add("a write without a fault was refused", "%v", a)
+						return false
+					}
+					writes.add(a.took)
+					return true
+				})
+			})
+		}
+		<-kill
+		v.kill()
+		done.Wait()
+	}
+	bad.report(t)
+	acked := acknowledged(ws)
+	t.Logf("%d cycles, %d killed while they opened, %d bars acknowledged, %d lost, %s (%v a cycle); ready %v; write %v",
+		count, early, acked, lost, seconds(begin), (time.Since(begin) / time.Duration(count)).Round(time.Millisecond), &open, &writes)
+	if acked == 0 {
+		t.Fatal("no bar was acknowledged")
+	}
+	if open.max() > 5*time.Second {
+		t.Errorf("a server needed %v to be ready", open.max())
+	}
+}
