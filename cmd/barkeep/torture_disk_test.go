@@ -92,7 +92,7 @@ func (d *diskTest) renew(seed uint64) {
 	d.stores++
 	d.ws = writersOf(seed, 20_000)
 	d.last = make([]atomic.Int64, len(d.ws))
-	d.v = mustLaunch(d.T, d.data())
+	d.v = mustLaunch(d.T, d.data(), dieTogether)
 	d.clients()
 	d.written(time.Now())
 }
@@ -105,8 +105,8 @@ func (d *diskTest) end() {
 	d.leave()
 	d.v.interrupt()
 	verified(d.T, d.data())
-	v := mustLaunch(d.T, d.data())
-	d.lost += checkAll(d.Context(), d.T, d.ws, &v.peer, everything)
+	v := mustLaunch(d.T, d.data(), dieTogether)
+	d.lost += checkAll(d.Context(), &d.bad, d.ws, &v.peer, everything)
 	v.kill()
 	d.acked += acknowledged(d.ws)
 	d.v = nil
@@ -127,8 +127,7 @@ func (d *diskTest) cycle(i int) {
 	since := time.Now()
 	d.fill.remove(d.T)
 	if !d.v.alive() {
-		d.v = mustLaunch(d.T, d.data())
-		d.clients()
+		d.afresh()
 	}
 	d.written(since)
 }
@@ -147,7 +146,7 @@ func (d *diskTest) restart(gently bool) {
 		d.v.kill()
 	}
 	d.fill.full(d.T)
-	v, err := launch(d.T, d.data(), startWithin, nil)
+	v, err := launch(d.T, d.data(), startWithin, dieTogether)
 	d.v = v
 	if err != nil {
 		v.kill()
@@ -155,7 +154,7 @@ func (d *diskTest) restart(gently bool) {
 		return
 	}
 	d.starts.add(v.ready)
-	d.lost += checkAll(d.Context(), d.T, d.ws, &v.peer, changes)
+	d.lost += checkAll(d.Context(), &d.bad, d.ws, &v.peer, changes)
 	d.fill.full(d.T)
 	ctx, cancel := context.WithTimeout(d.Context(), writeWithin)
 	defer cancel()
@@ -170,6 +169,15 @@ func (d *diskTest) restart(gently bool) {
 	}
 	d.clients()
 	d.keepFull(200 * time.Millisecond)
+}
+
+// afresh starts the server again after it broke a promise.
+func (d *diskTest) afresh() {
+	d.leave()
+	d.v.kill()
+	d.v = mustLaunch(d.T, d.data(), dieTogether)
+	d.lost += checkAll(d.Context(), &d.bad, d.ws, &d.v.peer, changes)
+	d.clients()
 }
 
 // clients begins to write and read; d.leave ends it.
@@ -250,15 +258,10 @@ func (d *diskTest) written(since time.Time) {
 			return
 		case !d.v.alive():
 			d.bad.add("the server ended when there was space again", "exit code %d: %s", d.v.cmd.ProcessState.ExitCode(), d.v.stderr)
-			d.leave()
-			d.v = mustLaunch(d.T, d.data())
-			d.clients()
+			d.afresh()
 		case took > againWithin:
 			d.bad.add("writes did not go on when there was space again", "%d of %d writers waited %v; %s", waiting, len(d.last), took, d.v.stderr)
-			d.leave()
-			d.v.kill()
-			d.v = mustLaunch(d.T, d.data())
-			d.clients()
+			d.afresh()
 			since = time.Now() // of no use to the figures, but to the next cycle
 		}
 	}

@@ -34,9 +34,9 @@ func TestTortureKill(t *testing.T) {
 			verified(t, data)
 			what = everything
 		}
-		v := mustLaunch(t, data)
+		v := mustLaunch(t, data, nil)
 		open.add(v.ready)
-		if lost += checkAll(t.Context(), t, ws, &v.peer, what); t.Failed() || i == count {
+		if lost += checkAll(t.Context(), &bad, ws, &v.peer, what); bad.any() || i == count {
 			v.kill()
 			break
 		}

@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -296,12 +295,11 @@ func acknowledged(ws []*writer) (n int64) {
 }
 
 // checkAll checks every writer and returns how many bars are lost.
-func checkAll(ctx context.Context, t *testing.T, ws []*writer, p *peer, what scope) (lost int) {
-	t.Helper()
+func checkAll(ctx context.Context, bad *faults, ws []*writer, p *peer, what scope) (lost int) {
 	for _, w := range ws {
 		n, err := w.check(ctx, p, what)
 		if err != nil {
-			t.Error(err)
+			bad.add("what is stored is not what was acknowledged", "%v", err)
 		}
 		lost += n
 	}

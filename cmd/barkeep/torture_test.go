@@ -97,9 +97,9 @@ func launch(t *testing.T, data string, limit time.Duration, prepare func(*exec.C
 }
 
 // mustLaunch is launch for a server that has no reason to fail.
-func mustLaunch(t *testing.T, data string) *victim {
+func mustLaunch(t *testing.T, data string, prepare func(*exec.Cmd)) *victim {
 	t.Helper()
-	v, err := launch(t, data, 10*time.Second, nil)
+	v, err := launch(t, data, 10*time.Second, prepare)
 	if err != nil {
 		v.kill()
 		t.Fatal(err)
@@ -203,6 +203,12 @@ func (f *faults) add(kind, format string, args ...any) {
 	if f.count[kind]++; f.count[kind] == 1 {
 		f.first[kind] = fmt.Sprintf(format, args...)
 	}
+}
+
+func (f *faults) any() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.count) > 0
 }
 
 func (f *faults) report(t *testing.T) {
