@@ -85,10 +85,9 @@ func TestTortureBackup(t *testing.T) {
 		})
 	}
 	for i := range count {
-		w := ws[i%len(ws)]
-		w.mu.Lock()
-		w.big = i%4 == 0
-		w.mu.Unlock()
+		if i%4 == 0 {
+			ws[i%len(ws)].wantBig()
+		}
 		then := make([]*writer, len(ws))
 		for j, w := range ws {
 			then[j] = w.copy()

@@ -90,7 +90,7 @@ func (d *diskTest) renew(seed uint64) {
 		d.Fatal(err)
 	}
 	d.stores++
-	d.ws = writersOf(seed, 20_000)
+	d.ws = writersOf(seed, 50_000)
 	d.last = make([]atomic.Int64, len(d.ws))
 	d.v = mustLaunch(d.T, d.data(), dieTogether)
 	d.clients()
@@ -120,6 +120,7 @@ func (d *diskTest) cycle(i int) {
 		d.fill.grow(d.T, free/steps)
 		d.wait(50 * time.Millisecond)
 	}
+	d.ws[i%len(d.ws)].wantBig()
 	d.keepFull(600 * time.Millisecond)
 	if i%2 == 1 || !d.v.alive() {
 		d.restart(i%4 == 1)
@@ -129,7 +130,9 @@ func (d *diskTest) cycle(i int) {
 	if !d.v.alive() {
 		d.afresh()
 	}
-	d.written(since)
+	if d.written(since) {
+		d.again.add(time.Since(since))
+	}
 }
 
 // restart ends the server on the full disk, gently or not, and starts it there.
@@ -184,10 +187,11 @@ func (d *diskTest) afresh() {
 func (d *diskTest) clients() {
 	ctx, cancel := context.WithCancel(d.Context())
 	v := d.v
+	v.http.Timeout = 2 * writeWithin
 	var done sync.WaitGroup
 	for i, w := range d.ws {
 		done.Go(func() {
-			w.run(ctx, &v.peer, 20*time.Millisecond, func(a answer) bool {
+			w.run(ctx, &v.peer, 10*time.Millisecond, func(a answer) bool {
 				d.writes.add(a.took)
 				switch {
 				case a.acknowledged():
@@ -240,11 +244,14 @@ func refusal(a answer) bool {
 		slices.Contains([]string{"disk_full", "read_only", "busy"}, a.code) && a.retryAfter != ""
 }
 
-// written waits until every writer has had a write acknowledged since then.
-func (d *diskTest) written(since time.Time) {
+// written waits until every writer has had a write acknowledged since then, and
+// reports whether that came to be without a restart.
+func (d *diskTest) written(since time.Time) bool {
+	same := true
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for range tick.C {
+	for {
+		<-tick.C
 		waiting := 0
 		for i := range d.last {
 			if d.last[i].Load() <= since.UnixNano() {
@@ -254,15 +261,15 @@ func (d *diskTest) written(since time.Time) {
 		took := time.Since(since)
 		switch {
 		case waiting == 0:
-			d.again.add(took)
-			return
+			return same
 		case !d.v.alive():
 			d.bad.add("the server ended when there was space again", "exit code %d: %s", d.v.cmd.ProcessState.ExitCode(), d.v.stderr)
 			d.afresh()
+			same = false
 		case took > againWithin:
 			d.bad.add("writes did not go on when there was space again", "%d of %d writers waited %v; %s", waiting, len(d.last), took, d.v.stderr)
 			d.afresh()
-			since = time.Now() // of no use to the figures, but to the next cycle
+			same, since = false, time.Now()
 		}
 	}
 }

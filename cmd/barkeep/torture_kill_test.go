@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -42,7 +45,7 @@ func TestTortureKill(t *testing.T) {
 		}
 		moment := 70 * time.Millisecond
 		if r.IntN(8) == 0 {
-			ws[r.IntN(len(ws))].big = true
+			ws[r.IntN(len(ws))].wantBig()
 			moment = 300 * time.Millisecond // for about half of these to get through
 		}
 		kill := soon(r, moment)
@@ -75,5 +78,47 @@ func TestTortureKill(t *testing.T) {
 	}
 	if open.max() > 5*time.Second {
 		t.Errorf("a server needed %v to be ready", open.max())
+	}
+}
+
+// TestTortureSees is the control of the others: half a write does not pass for
+// a whole one, and bars that are taken away behind the back of a writer are
+// counted as lost, to the bar.
+func TestTortureSees(t *testing.T) {
+	v := mustLaunch(t, filepath.Join(t.TempDir(), "data"), nil)
+	defer v.kill()
+	w := writersOf(3, 2000)[3]
+	send := func(b write) {
+		t.Helper()
+		if a := v.post(t.Context(), w.symbol, b); !a.acknowledged() {
+			t.Fatal(a)
+		}
+		w.acknowledge(b)
+	}
+	for range 40 {
+		send(w.begin())
+	}
+	if n, err := w.copy().check(t.Context(), &v.peer, changes); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	whole := write{n: 1000, slots: []int{w.first, w.first + 1, w.first + 2, w.first + 3}}
+	half := write{n: 1000, slots: whole.slots[:2]}
+	sent := w.copy()
+	sent.open = append(sent.open, whole)
+	w.open = append(w.open, half)
+	send(half)
+	for _, what := range []scope{changes, everything} {
+		if n, err := sent.copy().check(t.Context(), &v.peer, what); n != 2 || err == nil {
+			t.Errorf("half a write passes: %d, %v", n, err)
+		}
+	}
+	if a, _ := v.ask(t.Context(), http.MethodDelete, fmt.Sprintf("/v1/bars?interval=1m&symbol=%s&from=%d&to=%d",
+		url.QueryEscape(w.symbol), timeOf(w.first), timeOf(w.first+2)), "", nil); a.status != http.StatusOK {
+		t.Fatal(a)
+	}
+	for _, what := range []scope{changes, everything} {
+		if n, err := w.copy().check(t.Context(), &v.peer, what); n != 2 || err == nil {
+			t.Errorf("%d of 2 lost bars are missed, %v", n, err)
+		}
 	}
 }

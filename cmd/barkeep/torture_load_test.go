@@ -44,10 +44,10 @@ type write struct {
 type writer struct {
 	symbol     string
 	first, end int
-	big        bool // sends bodies that the store loads as sorted tables
 	r          *rand.Rand
 
 	mu    sync.Mutex // guards what follows
+	big   bool       // the next write is one that the store loads as sorted tables
 	n     uint32     // of the last write
 	tail  int        // the slot behind the last bar
 	state []uint32   // by slot-first: the write whose bar is there; 0 is none
@@ -107,6 +107,13 @@ func (w *writer) next() write {
 		}
 	}
 	return b
+}
+
+// wantBig makes the next new write a big one.
+func (w *writer) wantBig() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.big = true
 }
 
 // begin returns the write to send: the one that was not acknowledged, or a new

@@ -65,10 +65,8 @@ func TestTorturePower(t *testing.T) {
 		})
 	}
 	for i := range count {
-		if w := ws[r.IntN(len(ws))]; r.IntN(4) == 0 {
-			w.mu.Lock()
-			w.big = true
-			w.mu.Unlock()
+		if r.IntN(4) == 0 {
+			ws[r.IntN(len(ws))].wantBig()
 		}
 		<-soon(r, 200*time.Millisecond)
 		then := make([]*writer, len(ws))
