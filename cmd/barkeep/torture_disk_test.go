@@ -93,8 +93,12 @@ func (d *diskTest) renew(seed uint64) {
 	d.ws = writersOf(seed, 50_000)
 	d.last = make([]atomic.Int64, len(d.ws))
 	d.v = mustLaunch(d.T, d.data(), dieTogether)
+	for _, w := range d.ws {
+		if a := w.once(d.Context(), &d.v.peer); !a.acknowledged() {
+			d.Fatal("a write to a new store: ", a)
+		}
+	}
 	d.clients()
-	d.written(time.Now())
 }
 
 // end stops the server and looks at everything.
@@ -161,12 +165,7 @@ func (d *diskTest) restart(gently bool) {
 	d.fill.full(d.T)
 	ctx, cancel := context.WithTimeout(d.Context(), writeWithin)
 	defer cancel()
-	w := d.ws[0]
-	b := w.begin()
-	a := v.post(ctx, w.symbol, b)
-	if a.acknowledged() {
-		w.acknowledge(b)
-	}
+	a := d.ws[0].once(ctx, &v.peer)
 	if a.status != http.StatusInsufficientStorage || a.took > refuseWithin || !refusal(a) {
 		d.bad.add("a write right after a start on a full disk was not refused at once with 507", "%v", a)
 	}

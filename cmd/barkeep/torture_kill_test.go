@@ -88,15 +88,10 @@ func TestTortureSees(t *testing.T) {
 	v := mustLaunch(t, filepath.Join(t.TempDir(), "data"), nil)
 	defer v.kill()
 	w := writersOf(3, 2000)[3]
-	send := func(b write) {
-		t.Helper()
-		if a := v.post(t.Context(), w.symbol, b); !a.acknowledged() {
+	for range 40 {
+		if a := w.once(t.Context(), &v.peer); !a.acknowledged() {
 			t.Fatal(a)
 		}
-		w.acknowledge(b)
-	}
-	for range 40 {
-		send(w.begin())
 	}
 	if n, err := w.copy().check(t.Context(), &v.peer, changes); n != 0 || err != nil {
 		t.Fatal(n, err)
@@ -105,8 +100,10 @@ func TestTortureSees(t *testing.T) {
 	half := write{n: 1000, slots: whole.slots[:2]}
 	sent := w.copy()
 	sent.open = append(sent.open, whole)
-	w.open = append(w.open, half)
-	send(half)
+	w.open = append(w.open, half) // which begin returns next
+	if a := w.once(t.Context(), &v.peer); !a.acknowledged() {
+		t.Fatal(a)
+	}
 	for _, what := range []scope{changes, everything} {
 		if n, err := sent.copy().check(t.Context(), &v.peer, what); n != 2 || err == nil {
 			t.Errorf("half a write passes: %d, %v", n, err)

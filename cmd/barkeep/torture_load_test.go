@@ -136,6 +136,16 @@ func (w *writer) acknowledge(b write) {
 	w.bars += int64(len(b.slots))
 }
 
+// once sends one write.
+func (w *writer) once(ctx context.Context, p *peer) answer {
+	b := w.begin()
+	a := p.post(ctx, w.symbol, b)
+	if a.acknowledged() {
+		w.acknowledge(b)
+	}
+	return a
+}
+
 // run writes until ctx ends or saw returns false. saw is told each answer;
 // what was not acknowledged is sent again. pace is the time between two
 // writes, 0 for none.
@@ -147,12 +157,7 @@ func (w *writer) run(ctx context.Context, p *peer, pace time.Duration, saw func(
 		tick = t.C
 	}
 	for ctx.Err() == nil {
-		b := w.begin()
-		a := p.post(ctx, w.symbol, b)
-		if a.acknowledged() {
-			w.acknowledge(b)
-		}
-		if ctx.Err() != nil || !saw(a) {
+		if a := w.once(ctx, p); ctx.Err() != nil || !saw(a) {
 			return
 		}
 		if tick != nil {
@@ -205,7 +210,7 @@ const (
 // check reads what is stored and compares it with the writes: it must be the
 // state after all acknowledged ones, or after some more of those that were
 // sent. Every write is thereby there as a whole or not at all. It returns how
-// many acknowledged bars are lost or wrong. The server has restarted since the
+// many acknowledged bars are lost or wrong, each of them once. The server has restarted since the
 // last write, so what was not acknowledged and is not there is forgotten.
 func (w *writer) check(ctx context.Context, p *peer, what scope) (lost int, err error) {
 	w.mu.Lock()
@@ -217,9 +222,8 @@ func (w *writer) check(ctx context.Context, p *peer, what scope) (lost int, err 
 			return 0, fmt.Errorf("read %s: %w", w.symbol, err)
 		}
 	}
-	sent := len(w.open)
-	extra := sent - w.acked
-	w.settle(w.acked)
+	sent, must := len(w.open), w.acked
+	w.settle(must)
 	best, report := -1, ""
 	for k := 0; ; k++ {
 		wrong, first := w.differ(found)
@@ -230,22 +234,16 @@ func (w *writer) check(ctx context.Context, p *peer, what scope) (lost int, err 
 		if best < 0 || wrong < best {
 			best, report = wrong, first
 		}
-		if k == extra {
+		if k == sent-must {
 			break
 		}
 		w.settle(1)
 	}
-	return best, fmt.Errorf("%s, slots %d to %d: %d of %d bars are not those of any state after %d acknowledged and %d sent writes: %s",
-		w.symbol, w.first, w.end, best, w.filled(), sent-extra, sent, report)
-}
-
-func (w *writer) filled() (n int) {
-	for _, v := range w.state {
-		if v != 0 {
-			n++
-		}
+	for _, r := range found { // lost once is lost enough
+		copy(w.state[r.from-w.first:], r.writes)
 	}
-	return n
+	return best, fmt.Errorf("%s, slots %d to %d: %d bars are not those of any state after %d acknowledged and %d sent writes: %s",
+		w.symbol, w.first, w.end, best, must, sent, report)
 }
 
 // slotRun is a run of slots and, by slot-from, the write whose bar is in each.
