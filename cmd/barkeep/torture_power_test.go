@@ -56,7 +56,7 @@ func TestTorturePower(t *testing.T) {
 	var done sync.WaitGroup
 	for _, w := range ws {
 		done.Go(func() {
-			w.run(ctx, &v.peer, 0, func(a answer) bool {
+			w.run(ctx, &v.peer, 2*time.Millisecond, func(a answer) bool {
 				if ctx.Err() == nil && !a.acknowledged() {
 					bad.add("a write without a fault was refused", "%v", a)
 				}
