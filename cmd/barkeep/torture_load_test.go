@@ -210,8 +210,9 @@ const (
 // check reads what is stored and compares it with the writes: it must be the
 // state after all acknowledged ones, or after some more of those that were
 // sent. Every write is thereby there as a whole or not at all. It returns how
-// many acknowledged bars are lost or wrong, each of them once. The server has restarted since the
-// last write, so what was not acknowledged and is not there is forgotten.
+// many bars are lost or wrong, and takes what is there for what should be from
+// then on. The server has restarted since the last write, so what was not
+// acknowledged and is not there will not come any more.
 func (w *writer) check(ctx context.Context, p *peer, what scope) (lost int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -201,7 +201,8 @@ func (f *faults) add(kind, format string, args ...any) {
 		f.count, f.first = map[string]int{}, map[string]string{}
 	}
 	if f.count[kind]++; f.count[kind] == 1 {
-		f.first[kind] = fmt.Sprintf(format, args...)
+		text := fmt.Sprintf(format, args...)
+		f.first[kind] = text[:min(len(text), 1500)]
 	}
 }
 
