@@ -64,7 +64,7 @@ func (s *Store) Damages() ([]Damage, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.Clone(s.damages), nil

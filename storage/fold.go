@@ -37,7 +37,7 @@ func (s *Store) appendRelaxed(key series.Key, b series.Bar, o WriteOptions) erro
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := s.admit(); err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (s *Store) Sync(ctx context.Context) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := s.admit(); err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (s *Store) Compact(ctx context.Context) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := s.flushAll(ctx); err != nil {
 		return err
 	}

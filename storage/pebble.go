@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -29,13 +32,23 @@ const fatalExit = 70
 type pebbleEngine struct {
 	db      *pebble.DB
 	cache   *pebble.Cache
+	files   *pebble.FileCache
 	fs      vfs.FS
 	dir     string // folder of the database
 	tmp     string // folder for files being loaded
 	loads   atomic.Int64
 	corrupt atomic.Int64
-	reports chan string // files found damaged
+	reports chan string    // files found damaged
+	closing sync.WaitGroup // snapshots
+	slowAt  atomic.Int64   // when the disk was last found slow, Unix ns
+	slowFor atomic.Int64   // how long it took then, ns
+	crowded func() bool    // whether what looks slow waits for space
+
+	metering sync.Mutex // one look at the metrics at a time
+	metrics  atomic.Pointer[EngineStats]
+
 	fatal   func(error)
+	logger  *slog.Logger
 	bgErrs  atomic.Int64
 	cleaner holdCleaner
 
@@ -53,7 +66,7 @@ type pebbleEngine struct {
 // loose opens it although tables are missing or have a wrong size: they count
 // as damaged.
 func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngine, error) {
-	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64), fatal: o.Fatal}
+	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64), fatal: o.Fatal, logger: o.Logger}
 	po := &pebble.Options{
 		FS:                          fs,
 		ReadOnly:                    o.ReadOnly,
@@ -80,7 +93,7 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 				p.bgErrs.Add(1)
 				o.Logger.Error("engine reports a background error", "err", err)
 			},
-			DiskSlow: func(i pebble.DiskSlowInfo) { o.Logger.Warn("disk is slow", "info", i.String()) },
+			DiskSlow: func(i pebble.DiskSlowInfo) { p.slow(i) },
 			WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 				o.Logger.Warn("writes are stalled", "reason", i.Reason)
 			},
@@ -89,11 +102,10 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 	}
 	if o.CacheBytes > 0 {
 		p.cache = pebble.NewCache(o.CacheBytes)
-		defer p.cache.Unref()
-		po.Cache = p.cache
 	} else {
-		po.CacheSize = 1
+		p.cache = pebble.NewCache(1)
 	}
+	po.Cache = p.cache
 	po.Experimental.ValidateOnIngest = false // every block carries its own checksum
 	for i := range po.Levels {
 		// Blocks are entropy-coded already, and summaries are small.
@@ -103,6 +115,11 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 	}
 	po.DisableConsistencyCheck = loose
 	po.WithFSDefaults()
+	// Caches of our own outlive an Open that fails: Pebble leaves goroutines behind
+	// that still look into them, and dies over those that it has taken down
+	// (v2.1.7, fileCacheKey.Shard divides by zero).
+	p.files = pebble.NewFileCache(max(1, runtime.GOMAXPROCS(0)), pebble.FileCacheSize(po.MaxOpenFiles))
+	po.FileCache = p.files
 	db, err := pebble.Open(dir, po)
 	if err != nil {
 		return nil, err
@@ -138,6 +155,17 @@ func (p *pebbleEngine) Snapshot() snapshot {
 	p.swap.RLock()
 	defer p.swap.RUnlock()
 	return pebbleSnapshot{p.db.NewSnapshot(), p, p.swaps}
+}
+
+// slow notes that the disk took long to answer. Who waits for space looks slow
+// too, again and again.
+func (p *pebbleEngine) slow(i pebble.DiskSlowInfo) {
+	if p.crowded != nil && p.crowded() {
+		return
+	}
+	p.slowAt.Store(time.Now().UnixNano())
+	p.slowFor.Store(int64(i.Duration))
+	p.logger.Warn("the disk is slow", "path", i.Path, "operation", i.OpType.String(), "took", i.Duration)
 }
 
 func (p *pebbleEngine) Batch() batch { return &pebbleBatch{Batch: p.db.NewBatch()} }
@@ -198,7 +226,32 @@ func (p *pebbleEngine) Checkpoint(dir string) error {
 	return p.db.Checkpoint(dir, pebble.WithFlushedWAL())
 }
 
+// Stats returns the figures of the engine, those of before where it does not
+// answer at once: it holds the lock that they need while its manifest waits for
+// space.
 func (p *pebbleEngine) Stats() EngineStats {
+	done := make(chan struct{})
+	if p.metering.TryLock() {
+		p.closing.Go(func() {
+			defer p.metering.Unlock()
+			s := p.measure()
+			p.metrics.Store(&s)
+			close(done)
+		})
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+	if s := p.metrics.Load(); s != nil {
+		return *s
+	}
+	return EngineStats{}
+}
+
+func (p *pebbleEngine) measure() EngineStats {
 	m := p.db.Metrics()
 	return EngineStats{
 		DiskBytes:        int64(m.DiskSpaceUsage()),
@@ -213,7 +266,13 @@ func (p *pebbleEngine) Stats() EngineStats {
 	}
 }
 
-func (p *pebbleEngine) Close() error { return p.db.Close() }
+func (p *pebbleEngine) Close() error {
+	p.closing.Wait()
+	err := p.db.Close()
+	p.files.Unref()
+	p.cache.Unref()
+	return err
+}
 
 type pebbleSnapshot struct {
 	*pebble.Snapshot
@@ -224,6 +283,14 @@ type pebbleSnapshot struct {
 // errSwapped is for snapshots that are older than a repair: mended tables are
 // newer than they are, so that they would find nothing in place of them.
 var errSwapped = errors.New("damaged files were repaired since the snapshot was taken; take a new one")
+
+// Close leaves the closing to the background: it looks for something to
+// compact, for which it waits while the manifest waits for space, and readers
+// must not.
+func (s pebbleSnapshot) Close() error {
+	s.p.closing.Go(func() { _ = s.Snapshot.Close() }) // never fails
+	return nil
+}
 
 func (s pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
 	s.p.swap.RLock()
@@ -287,6 +354,9 @@ func damaged(err error) error {
 // refused tells errors of opening that damage to small files leads to and that
 // Pebble does not mark as such.
 func refused(err error) bool {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok && errno != syscall.ENOENT {
+		return false // the disk, not what is on it
+	}
 	for _, text := range [...]string{
 		"invalid marker filename", "unknown format major version", "!= merger name from options",
 		"!= comparer name from options", "invalid key/value syntax", "could not open manifest file", "pebble: manifest file",

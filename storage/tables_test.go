@@ -374,7 +374,7 @@ func TestRepairTableMissing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &pebbleEngine{db: db, fs: fs, dir: "store/db", tmp: "store/tmp"}
+		p := &pebbleEngine{db: db, files: pebble.NewFileCache(1, 16), cache: pebble.NewCache(1), fs: fs, dir: "store/db", tmp: "store/tmp"}
 		bad, err := p.checkTables()
 		if err != nil || !slices.Equal(bad, []string{"store/db/" + n}) {
 			t.Fatal(bad, err)
