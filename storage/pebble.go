@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -192,11 +193,13 @@ var errSwapped = errors.New("damaged files were repaired since the snapshot was 
 
 func (s pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
 	s.p.swap.RLock()
-	defer s.p.swap.RUnlock()
 	if s.swaps != s.p.swaps {
+		s.p.swap.RUnlock()
 		return false, errSwapped
 	}
-	return pebbleGet(s.Snapshot, key, use)
+	v, closer, err := s.Snapshot.Get(key)
+	s.p.swap.RUnlock() // before use, which may come back for more
+	return useValue(v, closer, err, use)
 }
 
 func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
@@ -210,6 +213,11 @@ func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
 
 func pebbleGet(r pebble.Reader, key []byte, use func([]byte) error) (bool, error) {
 	v, closer, err := r.Get(key)
+	return useValue(v, closer, err, use)
+}
+
+// useValue hands on what a Get of Pebble returned.
+func useValue(v []byte, closer io.Closer, err error, use func([]byte) error) (bool, error) {
 	if errors.Is(err, pebble.ErrNotFound) {
 		return false, nil
 	}
