@@ -40,16 +40,16 @@ type pebbleEngine struct {
 
 	mu sync.Mutex // orders the check of expectations and the commit
 
-	// swap is held while damaged tables are swapped for mended ones, which
-	// readers of older snapshots would find empty; swaps counts that.
-	swap  sync.RWMutex
-	swaps int
+	// swap is held while damaged tables are swapped for mended ones.
+	swap      sync.RWMutex
+	openMu    sync.Mutex
+	snapshots map[*pebbleSnapshot]struct{} // those that are open
 }
 
 // openPebble opens the database in dir; tmp is a folder on the same disk for
 // files under construction.
 func openPebble(dir, tmp string, o Options) (*pebbleEngine, error) {
-	p := &pebbleEngine{fs: o.FS, dir: dir, tmp: tmp}
+	p := &pebbleEngine{fs: o.FS, dir: dir, tmp: tmp, snapshots: make(map[*pebbleSnapshot]struct{})}
 	po := &pebble.Options{
 		FS:                          modestFS{o.FS},
 		ReadOnly:                    o.ReadOnly,
@@ -114,7 +114,11 @@ func (p *pebbleEngine) Cursor(lo, hi []byte) (cursor, error) { return pebbleIter
 func (p *pebbleEngine) Snapshot() snapshot {
 	p.swap.RLock()
 	defer p.swap.RUnlock()
-	return pebbleSnapshot{p.db.NewSnapshot(), p, p.swaps}
+	s := &pebbleSnapshot{Snapshot: p.db.NewSnapshot(), p: p}
+	p.openMu.Lock()
+	defer p.openMu.Unlock()
+	p.snapshots[s] = struct{}{}
+	return s
 }
 
 func (p *pebbleEngine) Batch() batch { return &pebbleBatch{Batch: p.db.NewBatch()} }
@@ -181,34 +185,81 @@ func (p *pebbleEngine) Stats() EngineStats {
 
 func (p *pebbleEngine) Close() error { return p.db.Close() }
 
+// pebbleSnapshot is a snapshot that outlives a repair. Mended tables are newer
+// than the snapshots that were open, which would find nothing in their place:
+// from then on these read the tables that were there before.
 type pebbleSnapshot struct {
 	*pebble.Snapshot
-	p     *pebbleEngine
-	swaps int // of the engine when it was taken
+	p      *pebbleEngine
+	pinned *pebble.Iterator // keeps the old tables; guarded by p.swap
 }
 
-// errSwapped is for snapshots that are older than a repair: mended tables are
-// newer than they are, so that they would find nothing in place of them.
-var errSwapped = errors.New("damaged files were repaired since the snapshot was taken; take a new one")
-
-func (s pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
-	s.p.swap.RLock()
-	if s.swaps != s.p.swaps {
-		s.p.swap.RUnlock()
-		return false, errSwapped
+// pin makes the open snapshots keep what they read. p.swap must be held.
+func (p *pebbleEngine) pin() error {
+	p.openMu.Lock()
+	defer p.openMu.Unlock()
+	for s := range p.snapshots {
+		if s.pinned == nil {
+			it, err := s.NewIter(nil)
+			if err != nil {
+				return err
+			}
+			s.pinned = it
+		}
 	}
-	v, closer, err := s.Snapshot.Get(key)
-	s.p.swap.RUnlock() // before use, which may come back for more
-	return useValue(v, closer, err, use)
+	return nil
 }
 
-func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
+func (s *pebbleSnapshot) Close() error {
+	s.p.openMu.Lock()
+	delete(s.p.snapshots, s)
+	s.p.openMu.Unlock()
 	s.p.swap.RLock()
 	defer s.p.swap.RUnlock()
-	if s.swaps != s.p.swaps {
-		return nil, errSwapped
+	var err error
+	if s.pinned != nil {
+		err = s.pinned.Close()
 	}
-	return pebbleIter(s.Snapshot, lo, hi)
+	if cerr := s.Snapshot.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (s *pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
+	s.p.swap.RLock()
+	if s.pinned == nil {
+		v, closer, err := s.Snapshot.Get(key)
+		s.p.swap.RUnlock() // before use, which may come back for more
+		return useValue(v, closer, err, use)
+	}
+	s.p.swap.RUnlock()
+	c, err := s.Cursor(key, successor(key))
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	if !c.First() {
+		return false, c.Err()
+	}
+	v, err := c.Value()
+	if err != nil {
+		return false, err
+	}
+	return true, use(v)
+}
+
+func (s *pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
+	s.p.swap.RLock()
+	defer s.p.swap.RUnlock()
+	if s.pinned == nil {
+		return pebbleIter(s.Snapshot, lo, hi)
+	}
+	it, err := s.pinned.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: lo, UpperBound: hi}})
+	if err != nil {
+		return nil, err
+	}
+	return pebbleCursor{it}, nil
 }
 
 func pebbleGet(r pebble.Reader, key []byte, use func([]byte) error) (bool, error) {
