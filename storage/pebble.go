@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -42,7 +43,7 @@ type pebbleEngine struct {
 	closing sync.WaitGroup // snapshots
 	slowAt  atomic.Int64   // when the disk was last found slow, Unix ns
 	slowFor atomic.Int64   // how long it took then, ns
-	crowded func() bool    // whether what looks slow waits for space
+	crowded func() bool    // whether what looks slow waits for space; nil is never
 
 	metering sync.Mutex // one look at the metrics at a time
 	metrics  atomic.Pointer[EngineStats]
@@ -54,10 +55,10 @@ type pebbleEngine struct {
 
 	mu sync.Mutex // orders the check of expectations and the commit
 
-	// swap is held while damaged tables are swapped for mended ones, which
-	// readers of older snapshots would find empty; swaps counts that.
-	swap  sync.RWMutex
-	swaps int
+	// swap is held while damaged tables are swapped for mended ones.
+	swap      sync.RWMutex
+	openMu    sync.Mutex
+	snapshots map[*pebbleSnapshot]struct{} // those that are open
 }
 
 // openPebble opens the database in dir; tmp is a folder on the same disk for
@@ -66,7 +67,7 @@ type pebbleEngine struct {
 // loose opens it although tables are missing or have a wrong size: they count
 // as damaged.
 func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngine, error) {
-	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64), fatal: o.Fatal, logger: o.Logger}
+	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64), fatal: o.Fatal, logger: o.Logger, snapshots: make(map[*pebbleSnapshot]struct{})}
 	po := &pebble.Options{
 		FS:                          fs,
 		ReadOnly:                    o.ReadOnly,
@@ -154,7 +155,11 @@ func (p *pebbleEngine) Cursor(lo, hi []byte) (cursor, error) { return pebbleIter
 func (p *pebbleEngine) Snapshot() snapshot {
 	p.swap.RLock()
 	defer p.swap.RUnlock()
-	return pebbleSnapshot{p.db.NewSnapshot(), p, p.swaps}
+	s := &pebbleSnapshot{Snapshot: p.db.NewSnapshot(), p: p}
+	p.openMu.Lock()
+	defer p.openMu.Unlock()
+	p.snapshots[s] = struct{}{}
+	return s
 }
 
 // slow notes that the disk took long to answer. Who waits for space looks slow
@@ -274,44 +279,92 @@ func (p *pebbleEngine) Close() error {
 	return err
 }
 
+// pebbleSnapshot is a snapshot that outlives a repair. Mended tables are newer
+// than the snapshots that were open, which would find nothing in their place:
+// from then on these read the tables that were there before.
 type pebbleSnapshot struct {
 	*pebble.Snapshot
-	p     *pebbleEngine
-	swaps int // of the engine when it was taken
+	p      *pebbleEngine
+	pinned *pebble.Iterator // keeps the old tables; guarded by p.swap
 }
 
-// errSwapped is for snapshots that are older than a repair: mended tables are
-// newer than they are, so that they would find nothing in place of them.
-var errSwapped = errors.New("damaged files were repaired since the snapshot was taken; take a new one")
+// pin makes the open snapshots keep what they read. p.swap must be held.
+func (p *pebbleEngine) pin() error {
+	p.openMu.Lock()
+	defer p.openMu.Unlock()
+	for s := range p.snapshots {
+		if s.pinned == nil {
+			it, err := s.NewIter(nil)
+			if err != nil {
+				return err
+			}
+			s.pinned = it
+		}
+	}
+	return nil
+}
 
 // Close leaves the closing to the background: it looks for something to
 // compact, for which it waits while the manifest waits for space, and readers
 // must not.
-func (s pebbleSnapshot) Close() error {
-	s.p.closing.Go(func() { _ = s.Snapshot.Close() }) // never fails
+func (s *pebbleSnapshot) Close() error {
+	s.p.openMu.Lock()
+	delete(s.p.snapshots, s)
+	s.p.openMu.Unlock()
+	s.p.closing.Go(func() {
+		s.p.swap.RLock()
+		defer s.p.swap.RUnlock()
+		if s.pinned != nil {
+			_ = s.pinned.Close() // it was only read
+		}
+		_ = s.Snapshot.Close() // never fails
+	})
 	return nil
 }
 
-func (s pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
+func (s *pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
 	s.p.swap.RLock()
-	defer s.p.swap.RUnlock()
-	if s.swaps != s.p.swaps {
-		return false, errSwapped
+	if s.pinned == nil {
+		v, closer, err := s.Snapshot.Get(key)
+		s.p.swap.RUnlock() // before use, which may come back for more
+		return useValue(v, closer, err, use)
 	}
-	return pebbleGet(s.Snapshot, key, use)
+	s.p.swap.RUnlock()
+	c, err := s.Cursor(key, successor(key))
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	if !c.First() {
+		return false, c.Err()
+	}
+	v, err := c.Value()
+	if err != nil {
+		return false, err
+	}
+	return true, use(v)
 }
 
-func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
+func (s *pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
 	s.p.swap.RLock()
 	defer s.p.swap.RUnlock()
-	if s.swaps != s.p.swaps {
-		return nil, errSwapped
+	if s.pinned == nil {
+		return pebbleIter(s.Snapshot, lo, hi)
 	}
-	return pebbleIter(s.Snapshot, lo, hi)
+	it, err := s.pinned.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: lo, UpperBound: hi}})
+	if err != nil {
+		return nil, err
+	}
+	return pebbleCursor{it}, nil
 }
 
 func pebbleGet(r pebble.Reader, key []byte, use func([]byte) error) (bool, error) {
 	v, closer, err := r.Get(key)
+	return useValue(v, closer, err, use)
+}
+
+// useValue hands on what a Get of Pebble returned.
+func useValue(v []byte, closer io.Closer, err error, use func([]byte) error) (bool, error) {
 	if errors.Is(err, pebble.ErrNotFound) {
 		return false, nil
 	}

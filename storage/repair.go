@@ -111,6 +111,9 @@ func (st *preflightState) what() string {
 	for _, d := range st.damagedLogs {
 		add("log %s is damaged at byte %d", d.name, d.at)
 	}
+	if st.badOptions != "" {
+		add("%s is damaged", st.badOptions)
+	}
 	for _, n := range st.missing {
 		add("%s is missing", n)
 	}
@@ -149,6 +152,12 @@ func (s *Store) prepare(db string, state preflightState) (done []string, err err
 		} else {
 			done = append(done, fmt.Sprintf("log %s is damaged at byte %d; %d commits could be read, others are lost", l.name, l.at, cut.batches))
 		}
+	}
+	if state.badOptions != "" {
+		if err := dropOptions(fs, db, state, s.keepDir()); err != nil {
+			return nil, err
+		}
+		done = append(done, state.badOptions+" was damaged and is not needed")
 	}
 	if state.kind == preflightMarker {
 		if err := fixMarker(fs, db, state); err != nil {
