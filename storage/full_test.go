@@ -97,6 +97,7 @@ func openFillable(t *testing.T, disk vfs.FS, dir string, memtable uint64, manife
 	}
 	f.db = db
 	f.engine.db, f.engine.files, f.engine.cache = db, pebble.NewFileCache(1, 16), pebble.NewCache(1)
+	f.engine.snapshots = map[*pebbleSnapshot]struct{}{}
 	return f
 }
 

@@ -42,6 +42,10 @@ type Options struct {
 	// It must not return. nil prints the error and ends the process with exit
 	// code 70.
 	Fatal func(error)
+
+	// crowded reports whether what looks slow waits for space.
+	crowded func() bool
+
 	// Owner says who opens the store, for the error that a second opener gets:
 	// "barkeep serve on 127.0.0.1:8080". Empty is the name of the program.
 	Owner string

@@ -43,7 +43,7 @@ type pebbleEngine struct {
 	closing sync.WaitGroup // snapshots
 	slowAt  atomic.Int64   // when the disk was last found slow, Unix ns
 	slowFor atomic.Int64   // how long it took then, ns
-	crowded func() bool    // whether what looks slow waits for space; nil is never
+	crowded func() bool
 
 	metering sync.Mutex // one look at the metrics at a time
 	metrics  atomic.Pointer[EngineStats]
@@ -67,7 +67,7 @@ type pebbleEngine struct {
 // loose opens it although tables are missing or have a wrong size: they count
 // as damaged.
 func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngine, error) {
-	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64), fatal: o.Fatal, logger: o.Logger, snapshots: make(map[*pebbleSnapshot]struct{})}
+	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64), fatal: o.Fatal, logger: o.Logger, crowded: o.crowded, snapshots: make(map[*pebbleSnapshot]struct{})}
 	po := &pebble.Options{
 		FS:                          fs,
 		ReadOnly:                    o.ReadOnly,

@@ -1,17 +1,22 @@
 package storage
 
 import (
+	"bytes"
 	"cmp"
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/batchrepr"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	pebblerecord "github.com/cockroachdb/pebble/v2/record"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 )
@@ -69,6 +74,9 @@ type preflightState struct {
 	// wrongSize have another size than it says. Neither can be told if the
 	// MANIFEST itself is damaged.
 	missing, wrongSize []string
+	// badLoads are damaged tables that a log still has to bring in. Pebble would
+	// try to for ever.
+	badLoads []string
 	// foreign are those of a wrong size that are whole all the same: tables put in
 	// the place of others. The engine must not see them, it ends the process over
 	// keys that it does not expect.
@@ -123,7 +131,7 @@ func preflight(fs vfs.FS, db string) (preflightState, error) {
 		st.kind, st.why = preflightLost, st.manifest+" is damaged"
 	case st.manifest != current || markers == 0:
 		st.kind = preflightMarker
-	case st.damagedManifest != nil || st.badOptions != "" || len(st.damagedLogs) > 0 || len(st.missing) > 0 || len(st.wrongSize) > 0:
+	case st.damagedManifest != nil || st.badOptions != "" || len(st.badLoads) > 0 || len(st.damagedLogs) > 0 || len(st.missing) > 0 || len(st.wrongSize) > 0:
 		st.kind = preflightDamage
 	default:
 		st.kind = preflightGood
@@ -188,6 +196,90 @@ func (st *preflightState) inspect(fs vfs.FS, db, name string) (nextFile uint64, 
 	return m.nextFile, nil
 }
 
+// checkLoads reads the tables that a log brings in.
+func (st *preflightState) checkLoads(fs vfs.FS, db, log string) error {
+	var tables []string
+	if _, _, err := readLog(fs, fs.PathJoin(db, log), func(_ uint64, repr []byte) error {
+		for b := batchrepr.Read(repr); len(b) > 0; {
+			kind, key, _, ok, err := b.Next()
+			if err != nil || !ok || kind != pebble.InternalKeyKindIngestSST {
+				return err
+			}
+			if n, k := binary.Uvarint(key); k > 0 {
+				tables = append(tables, tableName(n))
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, t := range tables {
+		bad, err := readTable(fs, fs.PathJoin(db, t), nil, nil, func(rawPair) error { return nil })
+		if isNotExist(err) {
+			continue // it is in the MANIFEST by now, and may have been compacted
+		}
+		if err != nil || len(bad) > 0 || !intactTable(fs, fs.PathJoin(db, t)) {
+			st.badLoads = append(st.badLoads, t)
+		}
+	}
+	return nil
+}
+
+// intactTable reports whether the engine itself can read a table.
+func intactTable(fs vfs.FS, path string) bool {
+	f, err := fs.Open(path)
+	if err != nil {
+		return false
+	}
+	readable, err := sstable.NewSimpleReadable(f)
+	if err != nil {
+		_ = f.Close() // it was only read
+		return false
+	}
+	r, err := sstable.NewReader(context.Background(), readable, sstable.ReaderOptions{})
+	if err != nil {
+		_ = readable.Close() // it was only read
+		return false
+	}
+	err = r.ValidateBlockChecksums()
+	return errors.Join(err, r.Close()) == nil
+}
+
+// rewriteLoad writes a table anew with what can be read of it, and leaves the
+// damaged one in the folder keep.
+func rewriteLoad(fs vfs.FS, db, table, keep string) error {
+	path := fs.PathJoin(db, table)
+	if err := keepFile(fs, path, keep); err != nil {
+		return err
+	}
+	tmp := path + partialSuffix
+	f, err := fs.Create(tmp, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), sstable.WriterOptions{
+		TableFormat: pebbleFormat.MaxTableFormat(), Compression: sstable.NoCompression, BlockSize: 16 << 10,
+	})
+	var last []byte
+	_, err = readTable(fs, path, nil, nil, func(p rawPair) error {
+		if p.kind != pebble.InternalKeyKindSet || last != nil && bytes.Compare(p.key, last) <= 0 {
+			return nil
+		}
+		last = bytes.Clone(p.key)
+		return w.Set(p.key, p.value)
+	})
+	if cerr := w.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil && last == nil {
+		err = fmt.Errorf("nothing of %s can be read", table)
+	}
+	if err != nil {
+		return errors.Join(err, fs.Remove(tmp))
+	}
+	return errors.Join(fs.Rename(tmp, path), syncDir(fs, db))
+}
+
 // wholeTable reports whether a table ends as tables do.
 func wholeTable(fs vfs.FS, path string, size int64) bool {
 	f, err := fs.Open(path)
@@ -208,6 +300,9 @@ func (st *preflightState) checkLogs(fs vfs.FS, db string, logs []uint64) error {
 		}
 		s, err := scanLog(fs, fs.PathJoin(db, logName(n)))
 		if err != nil {
+			return err
+		}
+		if err := st.checkLoads(fs, db, logName(n)); err != nil {
 			return err
 		}
 		if s.damaged || i < len(logs)-1 && !s.closed {

@@ -24,6 +24,10 @@ func (s *Store) startGuard() {
 			s.opts.Logger.Warn("room on the disk", "state", to.String(), "was", from.String(), "free", u.AvailBytes, "of", u.TotalBytes)
 		},
 	})
+	s.opts.crowded = func() bool {
+		_, n := s.guard.waiting()
+		return n > 0
+	}
 	s.guard.check()
 	s.guard.start()
 }

@@ -77,6 +77,14 @@ func (s *Store) openEngine(db, tmp string) (done []string, err error) {
 	}
 	eng, err := openPebble(fs, db, tmp, loose, s.opts)
 	if err != nil && errors.Is(damaged(err), series.ErrCorrupt) && !s.opts.ReadOnly {
+		// Pebble refuses some of the ends that a crash leaves of a log.
+		if torn, terr := s.mendTorn(db); terr != nil {
+			return nil, errors.Join(err, terr)
+		} else if torn {
+			eng, err = openPebble(fs, db, tmp, loose, s.opts)
+		}
+	}
+	if err != nil && errors.Is(damaged(err), series.ErrCorrupt) && !s.opts.ReadOnly {
 		// Preflight saw nothing wrong with it; only its files are left to trust.
 		what := err.Error()
 		s.opts.Logger.Error("the database does not open and is rebuilt from its files", "dir", db, "err", err)
@@ -96,6 +104,25 @@ func (s *Store) openEngine(db, tmp string) (done []string, err error) {
 	return done, nil
 }
 
+// mendTorn writes the last log anew up to where a crash tore it.
+func (s *Store) mendTorn(db string) (torn bool, err error) {
+	fs := s.guard.FS()
+	names, err := fs.List(db)
+	if err != nil {
+		return false, err
+	}
+	_, logs, _ := dbFiles(names)
+	if len(logs) == 0 {
+		return false, nil
+	}
+	name := logName(logs[len(logs)-1])
+	if _, bad, err := readLog(fs, fs.PathJoin(db, name), func(uint64, []byte) error { return nil }); err != nil || bad {
+		return false, err
+	}
+	_, err = cutLog(fs, db, name, s.keepDir())
+	return err == nil, err
+}
+
 // what says what preflight found, for a person.
 func (st *preflightState) what() string {
 	text := st.why
@@ -110,6 +137,9 @@ func (st *preflightState) what() string {
 	}
 	for _, d := range st.damagedLogs {
 		add("log %s is damaged at byte %d", d.name, d.at)
+	}
+	for _, n := range st.badLoads {
+		add("%s is damaged", n)
 	}
 	if st.badOptions != "" {
 		add("%s is damaged", st.badOptions)
@@ -152,6 +182,16 @@ func (s *Store) prepare(db string, state preflightState) (done []string, err err
 		} else {
 			done = append(done, fmt.Sprintf("log %s is damaged at byte %d; %d commits could be read, others are lost", l.name, l.at, cut.batches))
 		}
+	}
+	for _, t := range state.badLoads {
+		if err := rewriteLoad(fs, db, t, s.keepDir()); err != nil {
+			// Nothing to bring in: only a new database gets past the log.
+			if rerr := s.rebuild(db); rerr != nil {
+				return nil, errors.Join(err, rerr)
+			}
+			return append(done, t+" is damaged: the database was rebuilt from its files"), nil
+		}
+		done = append(done, t+" was damaged; what can be read of it was written anew")
 	}
 	if state.badOptions != "" {
 		if err := dropOptions(fs, db, state, s.keepDir()); err != nil {
