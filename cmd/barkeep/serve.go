@@ -31,6 +31,7 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
+			a.sayFound(s, "GET /v1/damages lists them; barkeep verify reads all of the store")
 			return a.serve(c.Context(), s, a.cfg.Data)
 		},
 	}
@@ -53,6 +54,14 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		return errors.Join(fmt.Errorf("%s is not a loopback address", l.Addr()), l.Close())
 	}
 	logger := a.logger()
+	ending, end := context.WithCancel(ctx)
+	wait, err := a.startBackups(ending, s, logger)
+	if err != nil {
+		end()
+		return errors.Join(err, l.Close())
+	}
+	defer wait()
+	defer end()
 	handler := &counted{Handler: api.New(api.Options{
 		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
 		Version: buildVersion(), Logger: logger,
@@ -93,6 +102,19 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		return err
 	}
 	return nil
+}
+
+// sayFound says on one line what opening the store found, if anything.
+func (a *app) sayFound(s *storage.Store, more string) {
+	found := s.FoundNow()
+	if len(found) == 0 {
+		return
+	}
+	others := ""
+	if n := len(found) - 1; n > 0 {
+		others = fmt.Sprintf(" (and %d more)", n)
+	}
+	a.note("barkeep: opening the store found damage: %v%s: %s\n", found[0], others, more)
 }
 
 // counted counts the requests under way: those that Shutdown gave up on have
