@@ -82,7 +82,7 @@ func unavailable(u *storage.UnavailableError) *Error {
 		}
 	case storage.Stalled:
 		e.Code = "stalled"
-		e.Message += ": the check disk of /health shows when it does again"
+		e.Message += "; /health tells how the disk does"
 	}
 	e.Message += "; reads go on"
 	return e

@@ -41,7 +41,7 @@ func (s *Server) health(c *gin.Context) {
 	}
 	h := s.store.Health()
 	checks := map[string]check{
-		"data": s.checkData(), "writes": s.checkWrites(),
+		"data": s.checkData(), "writes": s.checkWrites(h),
 		"disk": checkDisk(h), "disk_speed": checkSpeed(h), "store": s.checkStore(),
 	}
 	worst := healthy
@@ -83,7 +83,10 @@ func (s *Server) checkData() check {
 	return check{Status: healthy, Detail: fmt.Sprintf("%d series, %d bars", len(infos), bars)}
 }
 
-func (s *Server) checkWrites() check {
+func (s *Server) checkWrites(h storage.Health) check {
+	if h.Space >= storage.SpaceReadOnly {
+		return check{Status: degraded, Detail: "refused for lack of space: see the check disk"}
+	}
 	if !s.guard.hasToken {
 		return check{Status: degraded, Detail: "no token is set: every write is refused"}
 	}

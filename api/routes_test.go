@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -40,6 +41,20 @@ func TestRoutesAreDocumented(t *testing.T) {
 		if path, ok := strings.CutPrefix(r, "GET "); ok && !have["HEAD "+path] {
 			t.Errorf("%s has no HEAD", r)
 		}
+	}
+}
+
+// TestInterrupted: a body that the store takes in part says how much, and
+// keeps its status and when to come again.
+func TestInterrupted(t *testing.T) {
+	full := &storage.UnavailableError{Reason: storage.DiskFull, RetryAfter: 3 * time.Second}
+	err := interrupted(full, 262144)
+	e := asError(err)
+	if e.Status != 507 || e.Code != "disk_full" || retryAfter(err, e.Status) != "3" || !strings.Contains(e.Message, "the 262144 rows before it are written") {
+		t.Errorf("%+v, again after %s", e, retryAfter(err, e.Status))
+	}
+	if err := interrupted(full, 0); err != error(full) {
+		t.Errorf("nothing was written, and it says %v", err)
 	}
 }
 
