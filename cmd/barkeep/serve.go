@@ -132,9 +132,18 @@ func (h *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // logger writes to standard error what log.level lets through.
 func (a *app) logger() *slog.Logger {
-	o := &slog.HandlerOptions{Level: a.cfg.LogLevel}
+	o := &slog.HandlerOptions{Level: a.cfg.LogLevel, ReplaceAttr: plainError}
 	if a.cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(a.stderr, o))
 	}
 	return slog.New(slog.NewTextHandler(a.stderr, o))
+}
+
+// plainError writes an error as its message: the text handler prints it with
+// %+v, which is pages of stack for those of the engine.
+func plainError(_ []string, at slog.Attr) slog.Attr {
+	if err, ok := at.Value.Any().(error); ok {
+		at.Value = slog.StringValue(err.Error())
+	}
+	return at
 }

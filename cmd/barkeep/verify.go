@@ -108,7 +108,11 @@ func (a *app) printReport(r verified) error {
 		opening = append(opening, api.DamageOf(d))
 	}
 	if r.broken != nil {
-		r.Problems = []string{r.broken.Error()}
+		text := r.broken.Error()
+		if d, ok := errors.AsType[*storage.DamagedStoreError](r.broken); ok {
+			text = d.Error()
+		}
+		r.Problems = []string{text}
 	}
 	list := make([]damage, 0, len(r.Damaged))
 	for _, d := range r.Damaged {
