@@ -58,7 +58,10 @@ func (s *Server) record(c *gin.Context) {
 		took := time.Since(start)
 		s.metrics.observe(c, took)
 		level := slog.LevelDebug
-		if c.Writer.Status() >= 500 || aborted {
+		switch status := c.Writer.Status(); {
+		case status == http.StatusInsufficientStorage && !aborted:
+			level = slog.LevelWarn // no fault of ours, and as often as there are writers
+		case status >= 500 || aborted:
 			level = slog.LevelError
 		}
 		s.log.LogAttrs(c, level, "request",
