@@ -12,7 +12,7 @@ BENCH     ?= .
 COUNT     ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test race lint fmt fuzz golden bench benchcmp clean
+.PHONY: help build run demo test gate torture race lint fmt fuzz golden bench benchcmp clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ demo: build ## build and show a series with holes and bad ticks, served from a t
 test: ## vet and run every test
 	$(GO) vet ./...
 	$(GO) test ./...
+
+gate: ## torture the program: kills, full and failing disks, backups (disks: root only)
+	$(GO) test ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 10m
+
+torture: ## the same at the counts of a night, with power cuts (root, btrfs-progs, strace)
+	$(GO) test ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 3h -long
 
 race: ## run the tests of the core packages under the race detector
 	$(GO) test -race ./series/... ./storage/... ./api/... ./cmd/...

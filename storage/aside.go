@@ -72,7 +72,7 @@ func (s *Store) SetAside(ctx context.Context, es []Entry) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (s *Store) Aside(ctx context.Context, key *series.Key) iter.Seq2[Entry, err
 			yield(Entry{}, err)
 			return
 		}
-		defer s.ops.Done()
+		defer s.leave()
 		lo, hi := []byte{spaceAside}, []byte{spaceAside + 1}
 		if key != nil {
 			st := s.lookup(*key)

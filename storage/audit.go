@@ -464,7 +464,7 @@ func (s *Store) markLost(ctx context.Context, st *state, l *loss) error {
 		explained = series.Join(explained, e.Run)
 	}
 	for _, r := range series.Subtract(nil, l.runs, explained) {
-		if err := c.explain(Absence{Run: r, State: series.StateQuarantined, Reason: "lost, to be fetched again"}); err != nil {
+		if err := c.explain(Absence{Run: r, State: series.StateQuarantined, Reason: lostReason}); err != nil {
 			return err
 		}
 	}

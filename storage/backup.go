@@ -68,7 +68,7 @@ func (s *Store) Backup(ctx context.Context, dir string, o BackupOptions) (Backup
 	if err := s.enter(); err != nil {
 		return Backup{}, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	fs := s.opts.FS
 	if _, err := fs.Stat(dir); err == nil {
 		return Backup{}, fmt.Errorf("backup folder %s exists already: give a new name", dir)

@@ -107,9 +107,9 @@ func (s *Store) submit(ctx context.Context, h *hold, t *txn) (wait func() error,
 	var state atomic.Int32
 	done := make(chan error, 1)
 	synced := make(chan error, 1)
-	s.ops.Add(1)
+	s.join()
 	go func() {
-		defer s.ops.Done()
+		defer s.leave()
 		var seq uint64
 		var sync func() error
 		var err error
@@ -186,9 +186,9 @@ func (s *Store) await(ctx context.Context, begun time.Time, answer <-chan error,
 // settleNow makes durable all that was committed without waiting.
 func (s *Store) settleNow(ctx context.Context) error {
 	done := make(chan error, 1)
-	s.ops.Add(1)
+	s.join()
 	go func() {
-		defer s.ops.Done()
+		defer s.leave()
 		done <- s.head.catchUp(s.eng.Sync)
 	}()
 	return s.await(ctx, time.Now(), done, func() bool { return true })

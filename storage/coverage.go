@@ -13,7 +13,7 @@ func (v *Snapshot) Coverage(ctx context.Context, key series.Key, span series.Spa
 	if err := v.s.enter(); err != nil {
 		return Coverage{}, err
 	}
-	defer v.s.ops.Done()
+	defer v.s.leave()
 	if err := ctx.Err(); err != nil {
 		return Coverage{}, err
 	}
@@ -98,7 +98,7 @@ func (s *Store) Coverage(ctx context.Context, key series.Key, span series.Span) 
 	if err := s.enter(); err != nil {
 		return Coverage{}, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	x, c, err := s.cursorNow(ctx, key)
 	if err != nil {
 		return Coverage{}, err

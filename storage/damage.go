@@ -45,6 +45,9 @@ type damageRecord struct {
 	Found    string          `json:"found"`
 }
 
+// lostReason explains slots whose bars are lost.
+const lostReason = "lost, to be fetched again"
+
 var damagePrefix = []byte{spaceConfig, 'd'}
 
 func damageKey(id uint64) []byte {
@@ -61,7 +64,7 @@ func (s *Store) Damages() ([]Damage, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.Clone(s.damages), nil

@@ -20,7 +20,7 @@ func (s *Store) Delete(ctx context.Context, key series.Key, span series.Span) (i
 	if err := s.enter(); err != nil {
 		return 0, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	st, err := s.known(key)
 	if err != nil {
 		return 0, err

@@ -30,7 +30,7 @@ func (s *Store) Explain(ctx context.Context, key series.Key, gaps []Absence) err
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -193,17 +193,8 @@ func TestTortureFaults(t *testing.T) {
 	t.Log(count)
 }
 
-// enginePanics reports whether Pebble 2.1.7 ends the process where it should
-// return an error: an opening that fails after it found tables leaves a
-// goroutine behind that counts them in a cache which is gone ("integer divide
-// by zero" in fileCacheKey.Shard). The first opening of a run finds none.
-func enginePanics(c ioCall, n int) bool { return c.class == fileOptions && n > 1 }
-
 func sweepRow(t *testing.T, row faultRow, limit int, count *tally) {
 	for n := 1; *long || n <= limit; n++ {
-		if enginePanics(row.call, n) {
-			return
-		}
 		f := &fault{match: row.call, nth: n, times: row.times, err: row.err, short: row.short}
 		if testing.Verbose() { // who was it, if the engine ends the process
 			fmt.Println(f)

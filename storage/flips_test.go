@@ -170,6 +170,10 @@ func newVictim(seed uint64, p victimPlan) (*victim, error) {
 	}
 	for i := range p.appends {
 		if i == p.appends*2/3 {
+			// HEAD may lag behind by a moment; so short a life would be all moment.
+			if err := d.store.Sync(ctx); err != nil {
+				return nil, err
+			}
 			if err := readDisk(d.mem.CrashClone(vfs.CrashCloneCfg{}), "store", v.older); err != nil {
 				return nil, err
 			}
@@ -205,6 +209,9 @@ func newVictim(seed uint64, p victimPlan) (*victim, error) {
 		return nil, err
 	}
 	if !p.close {
+		if err := d.store.Sync(ctx); err != nil {
+			return nil, err
+		}
 		mem = d.mem.CrashClone(vfs.CrashCloneCfg{})
 	}
 	if err := readDisk(d.mem, backupDir, v.disk); err != nil {

@@ -37,7 +37,7 @@ func (s *Store) appendRelaxed(key series.Key, b series.Bar, o WriteOptions) erro
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := s.admit(); err != nil {
 		return err
 	}
@@ -254,12 +254,30 @@ func (s *Store) maintain() {
 	}
 }
 
+// Sync makes durable what relaxed writes were answered, and HEAD with it.
+func (s *Store) Sync(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := s.admit(); err != nil {
+		return err
+	}
+	if err := s.flushAll(ctx); err != nil {
+		return err
+	}
+	if err := s.settleNow(ctx); err != nil {
+		return err
+	}
+	return s.head.sync()
+}
+
 // Compact folds late bars into their blocks now instead of in the background.
 func (s *Store) Compact(ctx context.Context) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := s.flushAll(ctx); err != nil {
 		return err
 	}

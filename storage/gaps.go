@@ -142,7 +142,7 @@ func (v *Snapshot) Gaps(ctx context.Context, key series.Key, span series.Span) (
 	if err := v.s.enter(); err != nil {
 		return Scan{}, err
 	}
-	defer v.s.ops.Done()
+	defer v.s.leave()
 	if err := ctx.Err(); err != nil {
 		return Scan{}, err
 	}
@@ -253,7 +253,7 @@ func (s *Store) Gaps(ctx context.Context, key series.Key, span series.Span) (Sca
 	if err := s.enter(); err != nil {
 		return Scan{}, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	x, c, err := s.cursorNow(ctx, key)
 	if err != nil {
 		return Scan{}, err
@@ -268,7 +268,7 @@ func (s *Store) GapsAll(ctx context.Context, span series.Span) ([]Scan, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	sts := s.all()
 	slices.SortFunc(sts, func(a, b *state) int { return compareKeys(a.key, b.key) })
 	scans := make([]Scan, len(sts))

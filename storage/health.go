@@ -10,6 +10,9 @@ const diskGrace = time.Second
 
 // admit reports whether a write may begin.
 func (s *Store) admit() error {
+	if s.limited.Load() {
+		return s.diskFull()
+	}
 	if s.opts.ReadOnly {
 		return errReadOnly
 	}

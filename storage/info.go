@@ -13,7 +13,7 @@ func (s *Store) Series() ([]Info, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	var out []Info
 	for _, st := range s.all() {
 		i, err := s.info(st)
@@ -35,7 +35,7 @@ func (s *Store) Info(key series.Key) (Info, error) {
 	if err := s.enter(); err != nil {
 		return Info{}, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	st, err := s.known(key)
 	if err != nil {
 		return Info{}, err
@@ -63,7 +63,7 @@ func (s *Store) Latest(key series.Key) (bar series.Bar, ok bool, err error) {
 	if err := s.enter(); err != nil {
 		return series.Bar{}, false, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	st, err := s.known(key)
 	if err != nil {
 		return series.Bar{}, false, err
@@ -95,7 +95,7 @@ func (s *Store) Stats() Stats {
 	if s.enter() != nil {
 		return Stats{}
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	st := Stats{Changes: s.seq.Load(), Engine: s.eng.Stats()}
 	for _, x := range s.all() {
 		l := x.published.Load()

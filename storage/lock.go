@@ -40,7 +40,7 @@ func lockDir(dir string, o Options) (*dirLock, error) {
 		return l, nil
 	}
 	l.owner = owner
-	if err := writeOwner(fs, owner, o); err != nil {
+	if err := writeOwner(fs, owner, o); err != nil && !noSpace(err) { // only a name
 		l.release()
 		return nil, fmt.Errorf("name the owner of store %s: %w", dir, err)
 	}

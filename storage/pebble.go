@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -29,22 +33,32 @@ const fatalExit = 70
 type pebbleEngine struct {
 	db      *pebble.DB
 	cache   *pebble.Cache
+	files   *pebble.FileCache
 	fs      vfs.FS
 	dir     string // folder of the database
 	tmp     string // folder for files being loaded
 	loads   atomic.Int64
 	corrupt atomic.Int64
-	reports chan string // files found damaged
+	reports chan string    // files found damaged
+	closing sync.WaitGroup // snapshots
+	slowAt  atomic.Int64   // when the disk was last found slow, Unix ns
+	slowFor atomic.Int64   // how long it took then, ns
+	crowded func() bool    // whether what looks slow waits for space; nil is never
+
+	metering sync.Mutex // one look at the metrics at a time
+	metrics  atomic.Pointer[EngineStats]
+
 	fatal   func(error)
+	logger  *slog.Logger
 	bgErrs  atomic.Int64
 	cleaner holdCleaner
 
 	mu sync.Mutex // orders the check of expectations and the commit
 
-	// swap is held while damaged tables are swapped for mended ones, which
-	// readers of older snapshots would find empty; swaps counts that.
-	swap  sync.RWMutex
-	swaps int
+	// swap is held while damaged tables are swapped for mended ones.
+	swap      sync.RWMutex
+	openMu    sync.Mutex
+	snapshots map[*pebbleSnapshot]struct{} // those that are open
 }
 
 // openPebble opens the database in dir; tmp is a folder on the same disk for
@@ -53,7 +67,7 @@ type pebbleEngine struct {
 // loose opens it although tables are missing or have a wrong size: they count
 // as damaged.
 func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngine, error) {
-	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64), fatal: o.Fatal}
+	p := &pebbleEngine{fs: fs, dir: dir, tmp: tmp, reports: make(chan string, 64), fatal: o.Fatal, logger: o.Logger, snapshots: make(map[*pebbleSnapshot]struct{})}
 	po := &pebble.Options{
 		FS:                          fs,
 		ReadOnly:                    o.ReadOnly,
@@ -80,7 +94,7 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 				p.bgErrs.Add(1)
 				o.Logger.Error("engine reports a background error", "err", err)
 			},
-			DiskSlow: func(i pebble.DiskSlowInfo) { o.Logger.Warn("disk is slow", "info", i.String()) },
+			DiskSlow: func(i pebble.DiskSlowInfo) { p.slow(i) },
 			WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 				o.Logger.Warn("writes are stalled", "reason", i.Reason)
 			},
@@ -89,11 +103,10 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 	}
 	if o.CacheBytes > 0 {
 		p.cache = pebble.NewCache(o.CacheBytes)
-		defer p.cache.Unref()
-		po.Cache = p.cache
 	} else {
-		po.CacheSize = 1
+		p.cache = pebble.NewCache(1)
 	}
+	po.Cache = p.cache
 	po.Experimental.ValidateOnIngest = false // every block carries its own checksum
 	for i := range po.Levels {
 		// Blocks are entropy-coded already, and summaries are small.
@@ -103,6 +116,11 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 	}
 	po.DisableConsistencyCheck = loose
 	po.WithFSDefaults()
+	// Caches of our own outlive an Open that fails: Pebble leaves goroutines behind
+	// that still look into them, and dies over those that it has taken down
+	// (v2.1.7, fileCacheKey.Shard divides by zero).
+	p.files = pebble.NewFileCache(max(1, runtime.GOMAXPROCS(0)), pebble.FileCacheSize(po.MaxOpenFiles))
+	po.FileCache = p.files
 	db, err := pebble.Open(dir, po)
 	if err != nil {
 		return nil, err
@@ -137,7 +155,22 @@ func (p *pebbleEngine) Cursor(lo, hi []byte) (cursor, error) { return pebbleIter
 func (p *pebbleEngine) Snapshot() snapshot {
 	p.swap.RLock()
 	defer p.swap.RUnlock()
-	return pebbleSnapshot{p.db.NewSnapshot(), p, p.swaps}
+	s := &pebbleSnapshot{Snapshot: p.db.NewSnapshot(), p: p}
+	p.openMu.Lock()
+	defer p.openMu.Unlock()
+	p.snapshots[s] = struct{}{}
+	return s
+}
+
+// slow notes that the disk took long to answer. Who waits for space looks slow
+// too, again and again.
+func (p *pebbleEngine) slow(i pebble.DiskSlowInfo) {
+	if p.crowded != nil && p.crowded() {
+		return
+	}
+	p.slowAt.Store(time.Now().UnixNano())
+	p.slowFor.Store(int64(i.Duration))
+	p.logger.Warn("the disk is slow", "path", i.Path, "operation", i.OpType.String(), "took", i.Duration)
 }
 
 func (p *pebbleEngine) Batch() batch { return &pebbleBatch{Batch: p.db.NewBatch()} }
@@ -198,7 +231,32 @@ func (p *pebbleEngine) Checkpoint(dir string) error {
 	return p.db.Checkpoint(dir, pebble.WithFlushedWAL())
 }
 
+// Stats returns the figures of the engine, those of before where it does not
+// answer at once: it holds the lock that they need while its manifest waits for
+// space.
 func (p *pebbleEngine) Stats() EngineStats {
+	done := make(chan struct{})
+	if p.metering.TryLock() {
+		p.closing.Go(func() {
+			defer p.metering.Unlock()
+			s := p.measure()
+			p.metrics.Store(&s)
+			close(done)
+		})
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+	if s := p.metrics.Load(); s != nil {
+		return *s
+	}
+	return EngineStats{}
+}
+
+func (p *pebbleEngine) measure() EngineStats {
 	m := p.db.Metrics()
 	return EngineStats{
 		DiskBytes:        int64(m.DiskSpaceUsage()),
@@ -213,38 +271,100 @@ func (p *pebbleEngine) Stats() EngineStats {
 	}
 }
 
-func (p *pebbleEngine) Close() error { return p.db.Close() }
+func (p *pebbleEngine) Close() error {
+	p.closing.Wait()
+	err := p.db.Close()
+	p.files.Unref()
+	p.cache.Unref()
+	return err
+}
 
+// pebbleSnapshot is a snapshot that outlives a repair. Mended tables are newer
+// than the snapshots that were open, which would find nothing in their place:
+// from then on these read the tables that were there before.
 type pebbleSnapshot struct {
 	*pebble.Snapshot
-	p     *pebbleEngine
-	swaps int // of the engine when it was taken
+	p      *pebbleEngine
+	pinned *pebble.Iterator // keeps the old tables; guarded by p.swap
 }
 
-// errSwapped is for snapshots that are older than a repair: mended tables are
-// newer than they are, so that they would find nothing in place of them.
-var errSwapped = errors.New("damaged files were repaired since the snapshot was taken; take a new one")
-
-func (s pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
-	s.p.swap.RLock()
-	defer s.p.swap.RUnlock()
-	if s.swaps != s.p.swaps {
-		return false, errSwapped
+// pin makes the open snapshots keep what they read. p.swap must be held.
+func (p *pebbleEngine) pin() error {
+	p.openMu.Lock()
+	defer p.openMu.Unlock()
+	for s := range p.snapshots {
+		if s.pinned == nil {
+			it, err := s.NewIter(nil)
+			if err != nil {
+				return err
+			}
+			s.pinned = it
+		}
 	}
-	return pebbleGet(s.Snapshot, key, use)
+	return nil
 }
 
-func (s pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
+// Close leaves the closing to the background: it looks for something to
+// compact, for which it waits while the manifest waits for space, and readers
+// must not.
+func (s *pebbleSnapshot) Close() error {
+	s.p.openMu.Lock()
+	delete(s.p.snapshots, s)
+	s.p.openMu.Unlock()
+	s.p.closing.Go(func() {
+		s.p.swap.RLock()
+		defer s.p.swap.RUnlock()
+		if s.pinned != nil {
+			_ = s.pinned.Close() // it was only read
+		}
+		_ = s.Snapshot.Close() // never fails
+	})
+	return nil
+}
+
+func (s *pebbleSnapshot) Get(key []byte, use func([]byte) error) (bool, error) {
+	s.p.swap.RLock()
+	if s.pinned == nil {
+		v, closer, err := s.Snapshot.Get(key)
+		s.p.swap.RUnlock() // before use, which may come back for more
+		return useValue(v, closer, err, use)
+	}
+	s.p.swap.RUnlock()
+	c, err := s.Cursor(key, successor(key))
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	if !c.First() {
+		return false, c.Err()
+	}
+	v, err := c.Value()
+	if err != nil {
+		return false, err
+	}
+	return true, use(v)
+}
+
+func (s *pebbleSnapshot) Cursor(lo, hi []byte) (cursor, error) {
 	s.p.swap.RLock()
 	defer s.p.swap.RUnlock()
-	if s.swaps != s.p.swaps {
-		return nil, errSwapped
+	if s.pinned == nil {
+		return pebbleIter(s.Snapshot, lo, hi)
 	}
-	return pebbleIter(s.Snapshot, lo, hi)
+	it, err := s.pinned.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: lo, UpperBound: hi}})
+	if err != nil {
+		return nil, err
+	}
+	return pebbleCursor{it}, nil
 }
 
 func pebbleGet(r pebble.Reader, key []byte, use func([]byte) error) (bool, error) {
 	v, closer, err := r.Get(key)
+	return useValue(v, closer, err, use)
+}
+
+// useValue hands on what a Get of Pebble returned.
+func useValue(v []byte, closer io.Closer, err error, use func([]byte) error) (bool, error) {
 	if errors.Is(err, pebble.ErrNotFound) {
 		return false, nil
 	}
@@ -277,11 +397,28 @@ func (c pebbleCursor) Err() error { return damaged(c.Error()) }
 
 // damaged makes errors of damaged files recognisable as [series.ErrCorrupt].
 func damaged(err error) error {
-	if err != nil && pebble.IsCorruptionError(err) {
+	if err != nil && (pebble.IsCorruptionError(err) || refused(err)) {
 		text, _, _ := strings.Cut(err.Error(), "\n")
 		return fmt.Errorf("%w: %s", series.ErrCorrupt, text)
 	}
 	return err
+}
+
+// refused tells errors of opening that damage to small files leads to and that
+// Pebble does not mark as such.
+func refused(err error) bool {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok && errno != syscall.ENOENT {
+		return false // the disk, not what is on it
+	}
+	for _, text := range [...]string{
+		"invalid marker filename", "unknown format major version", "!= merger name from options",
+		"!= comparer name from options", "invalid key/value syntax", "could not open manifest file", "pebble: manifest file",
+	} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
 }
 
 type expectation struct{ key, value []byte }

@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"errors"
+
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage/block"
 )
@@ -42,6 +44,11 @@ func (w *writer) planBlock(b int64, i, j int) error {
 	switch {
 	case had == nil || had.damaged:
 		w.added(i, j)
+		if had != nil {
+			if err := w.stayQuarantined(b, i, j); err != nil {
+				return err
+			}
+		}
 		if j-i < newRows && had == nil {
 			w.rows(nil, b, w.collect(i, j, nil))
 			return nil
@@ -57,14 +64,14 @@ func (w *writer) planBlock(b int64, i, j int) error {
 		}
 		var cols block.Columns
 		if err := w.s.loadBlock(w.s.eng, w.st, had, &cols); err != nil {
-			return err
+			return w.overDamage(had, b, i, j, err)
 		}
 		w.block(had, b, overlay(&cols, rs))
 		return nil
 	}
 	var cols block.Columns
 	if err := w.s.loadBlock(w.s.eng, w.st, had, &cols); err != nil {
-		return err
+		return w.overDamage(had, b, i, j, err)
 	}
 	before := w.entry.replaced
 	keep, replaced, err := w.settle(&cols, i, j)
@@ -88,6 +95,54 @@ func (w *writer) planBlock(b int64, i, j int) error {
 		return nil
 	}
 	w.block(had, b, overlay(&cols, rs))
+	return nil
+}
+
+// overDamage writes bars i to j over a block that turns out to be damaged: what
+// it held is recorded as lost, so that new bars need not wait for a repair.
+func (w *writer) overDamage(had *summary, b int64, i, j int, err error) error {
+	bad, ok := errors.AsType[*CorruptError](err)
+	if !ok {
+		return err
+	}
+	w.damages = append(w.damages, Damage{
+		Key: w.st.key, Span: bad.Span, Bars: int64(had.stats.count), Found: foundRead,
+		What: bad.Reason + "; quarantined until its bars are written again",
+	})
+	w.entry.removed += int64(had.stats.count)
+	w.touch = series.Join(w.touch, blockRun(b))
+	w.added(i, j)
+	if err := w.stayQuarantined(b, i, j); err != nil {
+		return err
+	}
+	w.block(had, b, w.columns(i, j))
+	return nil
+}
+
+// stayQuarantined keeps the slots of a damaged block quarantined for which bars
+// i to j bring nothing.
+func (w *writer) stayQuarantined(b int64, i, j int) error {
+	taken := make([]series.Run, 0, 8)
+	for _, slot := range w.at[i:j] {
+		taken = series.Join(taken, series.Run{From: slot, To: slot + 1})
+	}
+	rest := series.Subtract(nil, []series.Run{blockRun(b)}, taken)
+	if len(rest) == 0 {
+		return nil
+	}
+	known, err := w.s.evidence(w.st)
+	if err != nil {
+		return err
+	}
+	var explained []series.Run
+	for _, e := range known {
+		explained = series.Join(explained, e.Run)
+	}
+	for _, r := range series.Subtract(nil, rest, explained) {
+		if err := w.explain(Absence{Run: r, State: series.StateQuarantined, Reason: lostReason}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

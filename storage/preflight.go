@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2"
 	pebblerecord "github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
@@ -29,7 +31,7 @@ const (
 	preflightNew    preflightKind = iota // there is no database yet
 	preflightGood                        // nothing speaks against opening it
 	preflightMarker                      // the marker is gone or points nowhere, but a MANIFEST reads: fixMarker
-	preflightDamage                      // it opens, but files named in the state are damaged
+	preflightDamage                      // files named in the state are damaged: mend them first
 	preflightLost                        // no MANIFEST that can be used: rebuildDB
 )
 
@@ -54,8 +56,12 @@ type preflightState struct {
 	why      string // for people
 
 	// damagedManifest is set if the MANIFEST in use has a bad place. Pebble
-	// takes that for its end, and with it goes what was committed later.
+	// takes that for its end, and with it goes what was committed later:
+	// mendManifest if it is lossless, or else the database is lost.
 	damagedManifest *fileDamage
+	// badOptions is the name of an OPTIONS file with which Pebble does not
+	// open; nothing is lost without it: dropOptions.
+	badOptions string
 	// damagedLogs are logs with a bad place that no crash leaves, or that are
 	// not the last one and were never closed.
 	damagedLogs []fileDamage
@@ -63,6 +69,10 @@ type preflightState struct {
 	// wrongSize have another size than it says. Neither can be told if the
 	// MANIFEST itself is damaged.
 	missing, wrongSize []string
+	// foreign are those of a wrong size that are whole all the same: tables put in
+	// the place of others. The engine must not see them, it ends the process over
+	// keys that it does not expect.
+	foreign []string
 }
 
 // preflight looks at the folder of a database before Pebble does. It reads the
@@ -105,10 +115,15 @@ func preflight(fs vfs.FS, db string) (preflightState, error) {
 	if err := st.checkLogs(fs, db, logs); err != nil {
 		return st, err
 	}
+	if err := st.checkOptions(fs, db, names); err != nil {
+		return st, err
+	}
 	switch {
+	case st.damagedManifest != nil && !st.damagedManifest.lossless:
+		st.kind, st.why = preflightLost, st.manifest+" is damaged"
 	case st.manifest != current || markers == 0:
 		st.kind = preflightMarker
-	case st.damagedManifest != nil || len(st.damagedLogs) > 0 || len(st.missing) > 0 || len(st.wrongSize) > 0:
+	case st.damagedManifest != nil || st.badOptions != "" || len(st.damagedLogs) > 0 || len(st.missing) > 0 || len(st.wrongSize) > 0:
 		st.kind = preflightDamage
 	default:
 		st.kind = preflightGood
@@ -163,11 +178,26 @@ func (st *preflightState) inspect(fs vfs.FS, db, name string) (nextFile uint64, 
 			return 0, err
 		case size != 0 && info.Size() != size:
 			st.wrongSize = append(st.wrongSize, table)
+			if wholeTable(fs, fs.PathJoin(db, table), info.Size()) {
+				st.foreign = append(st.foreign, table)
+			}
 		}
 	}
 	slices.Sort(st.missing)
 	slices.Sort(st.wrongSize)
 	return m.nextFile, nil
+}
+
+// wholeTable reports whether a table ends as tables do.
+func wholeTable(fs vfs.FS, path string, size int64) bool {
+	f, err := fs.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // it was only read
+	raw := &rawTable{r: &mendedFile{f: f, size: size}}
+	_, ok := raw.footer()
+	return ok
 }
 
 // checkLogs reads the logs that are still needed.
@@ -189,6 +219,53 @@ func (st *preflightState) checkLogs(fs vfs.FS, db string, logs []uint64) error {
 	return nil
 }
 
+// checkOptions looks at the newest OPTIONS file, which Pebble reads.
+func (st *preflightState) checkOptions(fs vfs.FS, db string, names []string) error {
+	newest, name := uint64(0), ""
+	for _, n := range names {
+		if k, ok := cutNumber(n, "OPTIONS-", ""); ok && k >= newest {
+			newest, name = k, n
+		}
+	}
+	if name == "" {
+		return nil
+	}
+	b, err := readFile(fs, fs.PathJoin(db, name))
+	if err != nil {
+		return err
+	}
+	o := &pebble.Options{FS: fs}
+	o.EnsureDefaults()
+	if o.CheckCompatibility(db, string(b)) != nil {
+		st.badOptions = name
+	}
+	return nil
+}
+
+// dropOptions moves a bad OPTIONS file into the folder keep.
+func dropOptions(fs vfs.FS, db string, st preflightState, keep string) error {
+	if st.badOptions == "" {
+		return nil
+	}
+	path := fs.PathJoin(db, st.badOptions)
+	if err := keepFile(fs, path, keep); err != nil {
+		return err
+	}
+	if err := fs.Remove(path); err != nil {
+		return err
+	}
+	return syncDir(fs, db)
+}
+
+func readFile(fs vfs.FS, path string) ([]byte, error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
 // fixMarker makes the marker name the MANIFEST that preflight chose, and sets
 // the marker of the format if it is missing.
 func fixMarker(fs vfs.FS, db string, st preflightState) error {
@@ -198,7 +275,7 @@ func fixMarker(fs vfs.FS, db string, st preflightState) error {
 	}
 	for _, n := range names {
 		// Pebble does not open a folder with a marker that it cannot read.
-		if rest, ok := strings.CutPrefix(n, "marker."); ok && strings.Count(rest, ".") < 2 {
+		if rest, ok := strings.CutPrefix(n, "marker."); ok && !readableMarker(rest) {
 			if err := fs.Remove(fs.PathJoin(db, n)); err != nil {
 				return err
 			}
@@ -223,6 +300,17 @@ func fixMarker(fs vfs.FS, db string, st preflightState) error {
 		}
 	}
 	return nil
+}
+
+// readableMarker reports whether Pebble can read the name of a marker behind
+// its prefix.
+func readableMarker(rest string) bool {
+	parts := strings.SplitN(rest, ".", 3)
+	if len(parts) < 3 {
+		return false
+	}
+	_, err := strconv.ParseUint(parts[1], 10, 64)
+	return err == nil
 }
 
 // mendManifest writes a MANIFEST anew whose flipped bits could be put back, and

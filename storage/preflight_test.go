@@ -347,6 +347,32 @@ func TestPreflightTables(t *testing.T) {
 	}
 }
 
+func TestPreflightOptions(t *testing.T) {
+	src := busyStore(t, 5, 20)
+	want := dumpOf(t, src)
+	names := namesIn(t, src, "store/db", "")
+	i := slices.IndexFunc(names, func(n string) bool { return strings.HasPrefix(n, "OPTIONS") })
+	path := "store/db/" + names[i]
+	whole := contents(t, src, path)
+	r := rand.New(rand.NewPCG(1, 5))
+	bad := 0
+	for range 150 {
+		fs := cloneFS(t, src)
+		setContents(t, fs, path, flip(whole, r.IntN(len(whole)*8)))
+		st := mustPreflight(t, fs)
+		if st.badOptions != "" {
+			bad++
+		}
+		if err := dropOptions(fs, "store/db", st, "store/keep"); err != nil {
+			t.Fatal(err)
+		}
+		same(t, dumpOf(t, fs), want)
+	}
+	if bad == 0 {
+		t.Fatal("no flip matters")
+	}
+}
+
 func TestHoldCleaner(t *testing.T) {
 	fs := vfs.NewMem()
 	var c holdCleaner

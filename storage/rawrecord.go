@@ -182,7 +182,7 @@ func (w *recordWalk) block(n int) error {
 		left := n - at
 		if left < headPlain {
 			if n < recordBlock {
-				w.fail(w.base+int64(at), w.size)
+				w.fail(w.base+int64(at), w.size+1)
 			}
 			return nil
 		}
@@ -298,9 +298,9 @@ func (w *recordWalk) fail(off, claimed int64) {
 
 func (w *recordWalk) failChunk(b []byte, at int) {
 	off := w.base + int64(at)
-	claimed := off
+	claimed := off + headSync
 	if head, _, ok := chunkHead(b[at+6]); ok {
-		claimed += int64(head) + int64(binary.LittleEndian.Uint16(b[at+4:]))
+		claimed = off + int64(head) + int64(binary.LittleEndian.Uint16(b[at+4:]))
 	}
 	w.fail(off, claimed)
 }

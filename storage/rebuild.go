@@ -137,7 +137,7 @@ func rebuildDB(fs vfs.FS, from []string, to string, progress func(done, total in
 // openScratch opens a database to be filled; nothing is durable before a flush.
 func openScratch(fs vfs.FS, dir string) (*pebble.DB, error) {
 	o := &pebble.Options{
-		FS:                         modestFS{fs},
+		FS:                         fs,
 		FormatMajorVersion:         pebbleFormat,
 		DisableWAL:                 true,
 		MemTableSize:               32 << 20,

@@ -83,8 +83,8 @@ func loseManifests(t testing.TB, fs vfs.FS, dirs ...string) {
 }
 
 func TestRebuild(t *testing.T) {
-	for seed := range uint64(5) {
-		fs := heldStore(t, 50+seed, 50)
+	for seed := range uint64(3) {
+		fs := heldStore(t, 50+seed, 40)
 		want := logical(dumpOf(t, fs))
 		held := namesIn(t, fs, "store/held", ".sst")
 		for _, manifests := range []bool{true, false} {

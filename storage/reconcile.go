@@ -332,7 +332,7 @@ func (r *reconciler) missing(old *ledger) error {
 	}
 	empty := series.Subtract(nil, series.Subtract(nil, []series.Run{run}, taken), explained)
 	for _, x := range empty {
-		if err := r.explain(Absence{Run: x, State: series.StateQuarantined, Reason: "lost, to be fetched again"}); err != nil {
+		if err := r.explain(Absence{Run: x, State: series.StateQuarantined, Reason: lostReason}); err != nil {
 			return err
 		}
 	}

@@ -189,7 +189,7 @@ func (s *Store) SetPhase(k series.Key, phase series.Time) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	ctx := context.Background()
 	st, err := s.create(ctx, k, phase)
 	if err != nil {
@@ -249,7 +249,7 @@ func (s *Store) source(ctx context.Context, name string) (series.SourceID, error
 	if err := s.enter(); err != nil {
 		return 0, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if len(name) > 64 {
 		return 0, fmt.Errorf("source name %.80q is longer than 64 bytes", name)
 	}
@@ -291,7 +291,7 @@ func (s *Store) SetSymbol(symbol string, m Symbol) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := series.CheckSymbol(symbol); err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (s *Store) openEngine(db, tmp string) (done []string, err error) {
 		s.opts.Logger.Error("the database is damaged and is being repaired", "dir", db, "what", state.what(), "keep", s.keepDir())
 		more, err := s.prepare(db, state)
 		if err != nil {
-			return nil, fmt.Errorf("repair (%s): %w", state.what(), err)
+			return nil, fmt.Errorf("repair (%s): %w", state.what(), damaged(err))
 		}
 		done = append(done, more...)
 		loose = len(state.missing)+len(state.wrongSize) > 0
@@ -111,6 +111,9 @@ func (st *preflightState) what() string {
 	for _, d := range st.damagedLogs {
 		add("log %s is damaged at byte %d", d.name, d.at)
 	}
+	if st.badOptions != "" {
+		add("%s is damaged", st.badOptions)
+	}
 	for _, n := range st.missing {
 		add("%s is missing", n)
 	}
@@ -127,7 +130,7 @@ func (st *preflightState) what() string {
 func (s *Store) prepare(db string, state preflightState) (done []string, err error) {
 	fs := s.guard.FS()
 	d := state.damagedManifest
-	if state.kind == preflightLost || d != nil && !d.lossless {
+	if state.kind == preflightLost || d != nil && !d.lossless || len(state.foreign) > 0 {
 		if err := s.rebuild(db); err != nil {
 			return nil, err
 		}
@@ -149,6 +152,12 @@ func (s *Store) prepare(db string, state preflightState) (done []string, err err
 		} else {
 			done = append(done, fmt.Sprintf("log %s is damaged at byte %d; %d commits could be read, others are lost", l.name, l.at, cut.batches))
 		}
+	}
+	if state.badOptions != "" {
+		if err := dropOptions(fs, db, state, s.keepDir()); err != nil {
+			return nil, err
+		}
+		done = append(done, state.badOptions+" was damaged and is not needed")
 	}
 	if state.kind == preflightMarker {
 		if err := fixMarker(fs, db, state); err != nil {

@@ -18,7 +18,7 @@ func (s *Store) Resample(ctx context.Context, key series.Key, coarse series.Inte
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	x, snap, err := s.viewNow(ctx, key)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func (v *Snapshot) Resample(ctx context.Context, key series.Key, coarse series.I
 	if err := v.s.enter(); err != nil {
 		return nil, err
 	}
-	defer v.s.ops.Done()
+	defer v.s.leave()
 	x, err := v.view(key)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := s.flushAll(context.Background()); err != nil && !forgivable(err) {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (v *Snapshot) Close() error {
 	if err := v.s.enter(); err != nil {
 		return err
 	}
-	defer v.s.ops.Done()
+	defer v.s.leave()
 	return v.snap.Close()
 }
 
@@ -180,7 +180,7 @@ func (v *Snapshot) Read(ctx context.Context, key series.Key, span series.Span, o
 	if err := v.s.enter(); err != nil {
 		return err
 	}
-	defer v.s.ops.Done()
+	defer v.s.leave()
 	x, err := v.view(key)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (v *Snapshot) Chunks(ctx context.Context, key series.Key, span series.Span,
 			yield(nil, err)
 			return
 		}
-		defer v.s.ops.Done()
+		defer v.s.leave()
 		x, err := v.view(key)
 		if err != nil {
 			yield(nil, err)
@@ -287,7 +287,7 @@ func (s *Store) Read(ctx context.Context, key series.Key, span series.Span, o Re
 	if err := s.enter(); err != nil {
 		return err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	x, c, err := s.cursorNow(ctx, key)
 	if err != nil {
 		return err
@@ -343,7 +343,7 @@ func (s *Store) Chunks(ctx context.Context, key series.Key, span series.Span, o 
 			yield(nil, err)
 			return
 		}
-		defer s.ops.Done()
+		defer s.leave()
 		x, snap, err := s.viewNow(ctx, key)
 		if err != nil {
 			yield(nil, err)

@@ -51,9 +51,14 @@ type Store struct {
 	byName  map[string]series.SourceID
 	nextID  seriesID
 	damages []Damage
-	closed  bool
 
-	ops  sync.WaitGroup // calls under way; see enter
+	// gate keeps calls out while the store is closed or opened for writing.
+	gate    sync.RWMutex // guards what follows
+	closed  bool
+	under   atomic.Int64 // calls and commits under way, snapshots included
+	limited atomic.Bool  // open for reading only, until the disk has room
+
+	ops  sync.WaitGroup // calls and commits under way; see enter
 	stop chan struct{}  // closed by Close
 	wake chan struct{}  // there is something to fold
 	work sync.WaitGroup
@@ -160,40 +165,60 @@ func Open(dir string, o Options) (*Store, error) {
 		if s.eng != nil {
 			_ = s.eng.Close() // the first error says more
 		}
+		if s.guard != nil {
+			s.guard.abort()
+			s.guard.stop()
+		}
 		lock.release()
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
-	if !o.ReadOnly {
-		for _, st := range s.states {
-			if st.late.Load() {
-				s.wakeFolding()
-			}
-		}
-		s.work.Add(3)
-		go s.maintain()
-		go s.keepHead()
-		go s.scrub()
+	if !s.opts.ReadOnly {
+		s.startWork()
+	}
+	if s.limited.Load() {
+		s.work.Add(1)
+		go s.regain()
 	}
 	return s, nil
+}
+
+// startWork starts what goes on in the background of a store that is open for
+// writing.
+func (s *Store) startWork() {
+	for _, st := range s.states {
+		if st.late.Load() {
+			s.wakeFolding()
+		}
+	}
+	s.work.Add(3)
+	go s.maintain()
+	go s.keepHead()
+	go s.scrub()
 }
 
 func (s *Store) open() error {
 	fs := s.opts.FS
 	tmp := fs.PathJoin(s.dir, "tmp")
-	s.head = &head{off: true}
-	s.guard = newGuard(fs, s.dir, guardOptions{Low: s.opts.SpaceLow, ReadOnly: s.opts.SpaceReadOnly, Ballast: s.opts.Ballast})
-	s.guard.start()
+	db := fs.PathJoin(s.dir, "db")
+	s.startGuard()
+	if !s.opts.ReadOnly && s.cramped(db) {
+		// To open for writing means to write, and that would wait for space.
+		s.limited.Store(true)
+		s.opts.ReadOnly = true
+		s.opts.Logger.Error("the disk is full: the store is open for reading only until there is room", "dir", s.dir)
+	}
+	return s.openFiles(db, tmp)
+}
+
+// openFiles opens the engine and what stands beside it.
+func (s *Store) openFiles(db, tmp string) error {
+	fs := s.opts.FS
+	s.head, s.eng = &head{off: true}, nil
 	if !s.opts.ReadOnly {
 		if err := fs.RemoveAll(tmp); err != nil { // what a crash left of a load
 			return err
 		}
 		if err := fs.MkdirAll(tmp, 0o700); err != nil {
-			return err
-		}
-	}
-	db := fs.PathJoin(s.dir, "db")
-	if !s.opts.ReadOnly {
-		if err := makeDir(fs, db); err != nil {
 			return err
 		}
 	}
@@ -355,38 +380,54 @@ func (s *Store) keepHead() {
 }
 
 // enter begins a call on the store, unless it is closed; the call ends with
-// s.ops.Done.
+// leave.
 func (s *Store) enter() error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.gate.RLock()
+	defer s.gate.RUnlock()
 	if s.closed {
 		return ErrClosed
 	}
-	s.ops.Add(1)
+	s.join()
 	return nil
+}
+
+// join counts something that the store must not be closed under.
+func (s *Store) join() {
+	s.ops.Add(1)
+	s.under.Add(1)
+}
+
+func (s *Store) leave() {
+	s.under.Add(-1)
+	s.ops.Done()
 }
 
 // Close waits for the calls under way, loops over bars included, writes out
 // what relaxed writes left and closes the files. Every later call returns
 // [ErrClosed]. Snapshots must have been closed.
 func (s *Store) Close() error {
-	s.mu.Lock()
+	s.gate.Lock()
 	if s.closed {
-		s.mu.Unlock()
+		s.gate.Unlock()
 		return ErrClosed
 	}
 	s.closed = true
-	s.mu.Unlock()
+	s.gate.Unlock()
 	close(s.stop)
-	s.ops.Wait()
-	s.work.Wait()
+	if err := s.drain(); err != nil {
+		return err
+	}
 	err := s.flushAll(context.Background())
+	if _, full := errors.AsType[*UnavailableError](err); full {
+		if derr := s.drain(); derr != nil {
+			return derr
+		}
+	}
 	clean := err == nil
 	if clean && !s.opts.ReadOnly && !s.head.settled() {
 		err = s.eng.Sync()
 	}
 	s.guard.abort() // nothing may wait any more
-	s.ops.Wait()
 	if cerr := s.eng.Close(); err == nil {
 		err = cerr
 	}
@@ -396,6 +437,30 @@ func (s *Store) Close() error {
 	s.guard.stop()
 	s.lock.release()
 	return err
+}
+
+// drain waits for what is under way. A commit that waits for space on a full
+// disk may never end: the files are then left as a crash leaves them, because
+// to fail the commit would end the process.
+func (s *Store) drain() error {
+	done := make(chan struct{})
+	go func() {
+		s.ops.Wait()
+		s.work.Wait()
+		close(done)
+	}()
+	tick := time.NewTicker(patience)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-tick.C:
+			if since, n := s.guard.waiting(); n > 0 && since > 2*diskGrace {
+				return fmt.Errorf("close store %s: %w; nothing that was acknowledged is lost", s.dir, s.diskFull())
+			}
+		}
+	}
 }
 
 // loadSequence finds the sequence of the last change.

@@ -167,7 +167,15 @@ func (p *pebbleEngine) swapRange(r keyRange) (lost []keyRange, err error) {
 			return nil, err
 		}
 		l := &pebbleLoader{p: p}
-		bad, err := p.salvage(ts, r, l)
+		bad, missing, err := p.salvage(ts, r, l)
+		if err == nil && len(missing) > 0 {
+			moved, merr := p.moved(r, missing)
+			if err = merr; moved {
+				l.Abort()
+				try--
+				continue // with the tables that took their place
+			}
+		}
 		if err == nil {
 			err = l.finish()
 		}
@@ -194,10 +202,24 @@ func (p *pebbleEngine) swapRange(r keyRange) (lost []keyRange, err error) {
 	}
 }
 
+// moved reports whether one of the files, which are missing, is no longer part of
+// the current version: a compaction has written its keys elsewhere.
+func (p *pebbleEngine) moved(r keyRange, missing []uint64) (bool, error) {
+	now, err := p.tables(r)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(missing, func(file uint64) bool {
+		return !slices.ContainsFunc(now, func(t liveTable) bool { return t.file == file })
+	}), nil
+}
+
 func (p *pebbleEngine) ingest(paths []string, r keyRange) error {
 	p.swap.Lock()
 	defer p.swap.Unlock()
-	p.swaps++
+	if err := p.pin(); err != nil {
+		return err
+	}
 	_, err := p.db.IngestAndExcise(context.Background(), paths, nil, nil, pebble.KeyRange{Start: r.lo, End: r.hi})
 	return err
 }
@@ -245,13 +267,14 @@ func (p *pebbleEngine) rewriteDated(r keyRange) error {
 const swapTableBytes = 32 << 20
 
 // salvage merges what can be read of tables within r and hands the live pairs
-// to l. bad are the ranges that could not be read in one of the tables.
-func (p *pebbleEngine) salvage(ts []liveTable, r keyRange, l *pebbleLoader) (bad []keyRange, err error) {
+// to l. bad are the ranges that could not be read in one of the tables, missing
+// the files that are not there.
+func (p *pebbleEngine) salvage(ts []liveTable, r keyRange, l *pebbleLoader) (bad []keyRange, missing []uint64, err error) {
 	m := &tableMerge{}
 	defer m.stop()
 	for _, t := range ts {
 		if err := m.add(p, t, t.bounds.clip(r)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	bytes := 0
@@ -270,8 +293,11 @@ func (p *pebbleEngine) salvage(ts []liveTable, r keyRange, l *pebbleLoader) (bad
 		if err == nil {
 			err = s.err
 		}
+		if s.missing {
+			missing = append(missing, s.t.file)
+		}
 	}
-	return joinRanges(bad), err
+	return joinRanges(bad), missing, err
 }
 
 // tableMerge merges tables key by key, as the database does.
@@ -295,6 +321,8 @@ type tableSource struct {
 	at   rawPair
 	bad  []keyRange
 	err  error
+
+	missing bool // the file is not there
 }
 
 // add opens a table and takes in its range deletions.
@@ -308,7 +336,7 @@ func (m *tableMerge) add(p *pebbleEngine, t liveTable, r keyRange) error {
 			return nil
 		})
 		if isNotExist(s.err) {
-			s.err = nil // all of it is bad
+			s.err, s.missing = nil, true // all of it is bad
 		}
 	})
 	m.all = append(m.all, s)

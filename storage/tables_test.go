@@ -2,7 +2,6 @@ package storage
 
 import (
 	"bytes"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // damageFile changes a file in place, as a disk would.
@@ -374,7 +375,7 @@ func TestRepairTableMissing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &pebbleEngine{db: db, fs: fs, dir: "store/db", tmp: "store/tmp"}
+		p := &pebbleEngine{db: db, files: pebble.NewFileCache(1, 16), cache: pebble.NewCache(1), fs: fs, dir: "store/db", tmp: "store/tmp"}
 		bad, err := p.checkTables()
 		if err != nil || !slices.Equal(bad, []string{"store/db/" + n}) {
 			t.Fatal(bad, err)
@@ -393,40 +394,120 @@ func TestRepairTableMissing(t *testing.T) {
 	}
 }
 
-// TestRepairTableSnapshot checks that nobody reads a hole through a snapshot.
+// TestRepairTableSnapshot reads through a snapshot that is older than repairs.
 func TestRepairTableSnapshot(t *testing.T) {
 	fs := busyStore(t, 35, 40)
 	p := rawOpen(t, fs)
 	defer p.Close()
 	want := dump(t, p)
-	paths, err := p.tablePaths()
+	snap, idle := p.Snapshot(), p.Snapshot()
+	read := func() map[string]string {
+		c, err := snap.Cursor(nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for ok := c.First(); ok; ok = c.Next() {
+			v, err := c.Value()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[string(c.Key())] = string(v)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range want {
+			ok, err := snap.Get([]byte(k), func(b []byte) error { delete(got, k+"?"); got[k+"?"] = string(b); return nil })
+			if err != nil || !ok || got[k+"?"] != v {
+				t.Fatal(ok, err)
+			}
+			delete(got, k+"?")
+		}
+		return got
+	}
+	for range 2 {
+		paths, err := p.tablePaths()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			if _, err := p.repairTable(path, "store/keep"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		same(t, read(), want)
+		if err := p.db.DeleteRange([]byte{0}, []byte{255}, pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+		same(t, read(), want)
+		if ok, err := snap.Get([]byte("nothing"), nil); ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	for _, s := range []snapshot{snap, idle} {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRepairTableBusy repairs while the store is written and read.
+func TestRepairTableBusy(t *testing.T) {
+	fs := vfs.NewMem()
+	s, err := Open("store", Options{FS: fs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	snap := p.Snapshot()
-	c, err := snap.Cursor(nil, nil)
-	if err != nil {
-		t.Fatal(err)
+	defer s.Close()
+	busy(t, s, 36, 40)
+	p := s.eng.(*pebbleEngine)
+	stop, done := make(chan struct{}), make(chan error, 2)
+	go func() {
+		r := rand.New(rand.NewPCG(1, 36))
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			if _, err := s.Write(t.Context(), minute, ripple(r, series.Slot(r.IntN(9000)), 1+r.IntN(900)), WriteOptions{OnConflict: Replace}); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	go func() {
+		for {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			var c series.Columns
+			if err := s.Read(t.Context(), minute, series.Span{}, ReadOptions{}, &c); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	r := rand.New(rand.NewPCG(2, 36))
+	for range 30 {
+		path := anyTable(t, p, r)
+		if lost, err := p.repairTable(path, "store/keep"); err != nil || len(lost) > 0 {
+			t.Fatal(lost, err)
+		}
 	}
-	if _, err := p.repairTable(paths[0], "store/keep"); err != nil {
-		t.Fatal(err)
+	close(stop)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 	}
-	n := 0
-	for ok := c.First(); ok; ok = c.Next() {
-		n++
+	if rep, err := s.Verify(t.Context(), VerifyOptions{}); err != nil || !rep.OK() {
+		t.Fatalf("%+v, %v", rep, err)
 	}
-	if c.Err() != nil || n != len(want) || c.Close() != nil {
-		t.Fatal("a cursor that was open reads", n, "of", len(want), c.Err())
-	}
-	if _, err := snap.Cursor(nil, nil); !errors.Is(err, errSwapped) {
-		t.Fatal(err)
-	}
-	if err := snap.Close(); err != nil {
-		t.Fatal(err)
-	}
-	snap = p.Snapshot()
-	defer snap.Close()
-	if c, err = snap.Cursor(nil, nil); err != nil || c.Close() != nil {
-		t.Fatal(err)
-	}
+	checkLevels(t, p)
 }

@@ -47,7 +47,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 	if err := s.enter(); err != nil {
 		return VerifyReport{}, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	var rep VerifyReport
 	total := s.Stats().Blocks
 	sts := s.all()

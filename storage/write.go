@@ -24,7 +24,7 @@ func (s *Store) Write(ctx context.Context, key series.Key, c *series.Columns, o 
 	if err := s.enter(); err != nil {
 		return WriteResult{}, err
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	if err := ctx.Err(); err != nil {
 		return WriteResult{}, err
 	}

@@ -3,14 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,13 +15,16 @@ import (
 	"github.com/barkeepdb/barkeep/storage"
 )
 
-// The test binary is the program when it is told so: the kill tests end it
-// with SIGKILL, which no test in one process can survive.
+// The test binary is the program when it is told so: tests end it with SIGKILL,
+// which no test in one process can survive.
 const runEnv = "RUN_AS_BARKEEP"
 
 func init() {
-	if os.Getenv(runEnv) == "1" {
+	switch os.Getenv(runEnv) {
+	case "1":
 		os.Exit(Main())
+	case "relaxed":
+		os.Exit(relaxed(os.Args[1]))
 	}
 }
 
@@ -148,90 +148,4 @@ func verifyBars(t *testing.T, data string) int64 {
 		}
 	}
 	return rep.Bars
-}
-
-// TestKillServe kills a server while bars are appended over HTTP. Every bar
-// whose write was answered is there afterwards.
-func TestKillServe(t *testing.T) {
-	data := filepath.Join(t.TempDir(), "data")
-	r := rand.New(rand.NewPCG(2, 2))
-	next := 0 // number of the bar to be written; all before it are acknowledged
-	for range kills() {
-		next = appendUntilKilled(t, r, data, next)
-		if n := verifyBars(t, data); n < int64(next) || n > int64(next)+1 {
-			t.Fatalf("%d bars after a kill, %d were acknowledged", n, next)
-		}
-	}
-	t.Logf("%d kills, %d bars acknowledged, none lost", kills(), next)
-	if next == 0 {
-		t.Fatal("no bar was acknowledged")
-	}
-}
-
-// appendUntilKilled serves data, appends bars from number next on and kills
-// the server at a random moment. It returns the number after the last
-// acknowledged bar.
-func appendUntilKilled(t *testing.T, r *rand.Rand, data string, next int) int {
-	t.Helper()
-	c := program(t.Context(), "serve", "--listen", "127.0.0.1:0", "--data", data)
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	url := ""
-	lines := bufio.NewScanner(out)
-	for url == "" && lines.Scan() {
-		if _, after, ok := strings.Cut(lines.Text(), " on http://"); ok {
-			url = "http://" + strings.Fields(after)[0]
-		}
-	}
-	if url == "" {
-		t.Fatal("the server did not say where it listens")
-	}
-	token, err := os.ReadFile(filepath.Join(data, "token"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	kill := soon(r, 250*time.Millisecond)
-	go func() {
-		<-kill
-		_ = c.Process.Kill() // Wait tells
-	}()
-	client := &http.Client{}
-	defer client.CloseIdleConnections()
-	for post(client, url, strings.TrimSpace(string(token)), next) {
-		next++
-	}
-	_ = c.Wait() // killed
-	return next
-}
-
-// post appends one bar and reports whether that was acknowledged.
-func post(client *http.Client, url, token string, n int) bool {
-	p := closeOf(n)
-	body, err := json.Marshal(map[string]any{"bars": []map[string]any{{
-		"time": firstBar + int64(n)*60000, "open": p, "high": p + 1, "low": p - 1, "close": p, "volume": n % 7,
-	}}})
-	if err != nil {
-		return false
-	}
-	req, err := http.NewRequest(http.MethodPost, url+"/v1/bars?symbol=X&interval=1m&source=kill", strings.NewReader(string(body)))
-	if err != nil {
-		return false
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := client.Do(req)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	var res struct{ Written, Unchanged int }
-	if json.NewDecoder(resp.Body).Decode(&res) != nil || resp.StatusCode != http.StatusOK {
-		return false
-	}
-	return res.Written+res.Unchanged == 1
 }
