@@ -26,7 +26,7 @@ func (s *Store) Health() Health {
 	if s.enter() != nil {
 		return Health{}
 	}
-	defer s.ops.Done()
+	defer s.leave()
 	state, u := s.guard.space()
 	h := Health{Space: state, Free: int64(u.AvailBytes), Total: int64(u.TotalBytes)}
 	if since, n := s.guard.waiting(); n > 0 {

@@ -67,13 +67,13 @@ func (a *app) verifyCommand() *cobra.Command {
 func (a *app) verify(ctx context.Context, repair bool) (faults int, err error) {
 	s, err := a.open(!repair, "barkeep verify")
 	if errors.Is(err, series.ErrCorrupt) && !repair {
-		return 1, a.printReport(verified{broken: err})
+		return 1, a.printReport(verdict{broken: err})
 	}
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	v := verified{opening: s.FoundNow(), repair: repair}
+	v := verdict{opening: s.FoundNow(), repair: repair}
 	p := a.progress("verify", "blocks", 0)
 	v.VerifyReport, err = s.Verify(ctx, storage.VerifyOptions{Repair: repair, Progress: p.set})
 	p.done()
@@ -84,8 +84,8 @@ func (a *app) verify(ctx context.Context, repair bool) (faults int, err error) {
 	return len(v.Damaged) + len(v.Problems) + len(v.opening), a.printReport(v)
 }
 
-// verified is what there is to report.
-type verified struct {
+// verdict is what there is to report.
+type verdict struct {
 	storage.VerifyReport
 	broken  error            // why the store cannot be opened; there is no more to say
 	opening []storage.Damage // what opening found
@@ -102,7 +102,7 @@ func (a *app) damagedFiles() string {
 	return dir
 }
 
-func (a *app) printReport(r verified) error {
+func (a *app) printReport(r verdict) error {
 	opening := make([]api.Damage, 0, len(r.opening))
 	for _, d := range r.opening {
 		opening = append(opening, api.DamageOf(d))
