@@ -80,7 +80,7 @@ func (a *app) verify(ctx context.Context, repair bool) (faults int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	v.kept = a.damagedFiles()
+	v.kept, v.ledger = a.damagedFiles(), api.LedgerOf(s.Stats().Root)
 	return len(v.Damaged) + len(v.Problems) + len(v.opening), a.printReport(v)
 }
 
@@ -89,6 +89,7 @@ type verdict struct {
 	storage.VerifyReport
 	broken  error            // why the store cannot be opened; there is no more to say
 	opening []storage.Damage // what opening found
+	ledger  api.Ledger
 	repair  bool
 	kept    string // the folder of damaged files; empty without one
 }
@@ -127,11 +128,13 @@ func (a *app) printReport(r verdict) error {
 			Damaged  []damage `json:"damaged"`
 			Problems []string `json:"problems"`
 			Repaired bool     `json:"repaired"`
+			Seq      uint64   `json:"seq"` // this and root as in /v1/ledger
+			Root     string   `json:"root"`
 			// Damages are what opening the store found.
 			Damages []api.Damage `json:"damages"`
 			// Files is where damaged files are kept, null if there are none.
 			Files *string `json:"damaged_files"`
-		}{r.Series, r.Blocks, r.Bars, r.Bytes, list, append([]string{}, r.Problems...), r.repair, opening, orNull(r.kept)})
+		}{r.Series, r.Blocks, r.Bars, r.Bytes, list, append([]string{}, r.Problems...), r.repair, r.ledger.Seq, r.ledger.Root, opening, orNull(r.kept)})
 	}
 	if len(list) > 0 {
 		t := newTable(a, "symbol", "interval", "from", "to", "damage")

@@ -84,7 +84,7 @@ func TestVerifyUnopenable(t *testing.T) {
 		{[]string{"verify", "--check"}, 3, nil},
 		{[]string{"verify", "--check", "--output", "json"}, 3, []string{`"problems":["store `, `"damages":[],"damaged_files":null`}},
 		{[]string{"verify", "--repair", "--output", "json"}, 1, []string{
-			`"bars":3,`, `"problems":[],"repaired":true,"damages":[{"id":`, "the database was rebuilt", `"found":"open"}`,
+			`"bars":3,`, `"problems":[],"repaired":true,"seq":`, `"damages":[{"id":`, "the database was rebuilt", `"found":"open"}`,
 			`"damaged_files":"` + filepath.Join(data, "damaged"),
 		}},
 		{[]string{"verify", "--check"}, 0, []string{" 3 bars", " 0 damaged, 0 problems", "damaged files are kept in " + filepath.Join(data, "damaged")}},
