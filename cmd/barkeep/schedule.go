@@ -135,7 +135,7 @@ func (a *app) startBackups(ctx context.Context, s *storage.Store, log *slog.Logg
 	}
 	dir, err := filepath.Abs(a.cfg.BackupDir)
 	if err == nil {
-		err = outside(a.cfg.Data, filepath.Join(dir, "x"))
+		err = outside(a.cfg.Data, dir)
 	}
 	if err != nil {
 		return nil, usagef("backup.dir: %w", err)
