@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"math"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/series/barfile"
@@ -31,17 +29,6 @@ func newEncoder(w io.Writer, a answer) (encoder, error) {
 		return &linesEncoder{jsonEncoder{answer: a, w: bufio.NewWriterSize(w, 1<<16), names: map[series.SourceID][]byte{}}}, nil
 	}
 	return newFileEncoder(w, a)
-}
-
-// patientWriter moves the write deadline along with what is written.
-type patientWriter struct {
-	io.Writer
-	rc *http.ResponseController
-}
-
-func (w *patientWriter) Write(p []byte) (int, error) {
-	_ = w.rc.SetWriteDeadline(time.Now().Add(stall)) // not every writer has one
-	return w.Writer.Write(p)
 }
 
 // quality says how much of the answer's span is there.

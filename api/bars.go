@@ -146,8 +146,7 @@ func (s *Server) stream(c *gin.Context, a answer, in rows) {
 		fail(c, err)
 		return
 	}
-	out := &patientWriter{Writer: c.Writer, rc: http.NewResponseController(c.Writer)}
-	enc, err := newEncoder(out, a)
+	enc, err := newEncoder(c.Writer, a)
 	if err != nil {
 		fail(c, err)
 		return

@@ -2,9 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"slices"
@@ -266,19 +263,7 @@ func (s *Server) putSymbol(c *gin.Context) {
 		return
 	}
 	var in symbolJSON
-	d := json.NewDecoder(c.Request.Body)
-	d.DisallowUnknownFields()
-	err := d.Decode(&in)
-	if err == nil && d.More() {
-		err = fmt.Errorf("more follows after the object")
-	}
-	if err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); !tooLarge {
-			if errors.Is(err, io.EOF) {
-				err = fmt.Errorf("it is empty")
-			}
-			err = badField("", "the body is not {\"calendar\",\"listed\",\"delisted\",\"tick_size\",\"sources\"}: %v", err)
-		}
+	if err := readObject(c.Request.Body, &in, `{"calendar","listed","delisted","tick_size","sources"}`); err != nil {
 		fail(c, err)
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -56,12 +58,49 @@ func asError(err error) *Error {
 			fmt.Sprintf("the body is larger than %d bytes: send it in several requests, or raise server.max_body", tooLarge.Limit), "",
 		}
 	}
+	// A client that left needs no advice.
+	if u, ok := errors.AsType[*storage.UnavailableError](err); ok && !errors.Is(err, context.Canceled) {
+		return unavailable(u)
+	}
 	for _, s := range statuses {
 		if errors.Is(err, s.err) {
 			return &Error{s.status, s.code, err.Error(), ""}
 		}
 	}
 	return &Error{http.StatusInternalServerError, "internal", "the server failed at this request: its log says why under the id of X-Request-Id", ""}
+}
+
+// unavailable is the error for a write that the store does not take now. 507
+// is for one that was not begun; 503 says nothing of what became of it.
+func unavailable(u *storage.UnavailableError) *Error {
+	e := &Error{http.StatusServiceUnavailable, "read_only", u.Error(), ""}
+	switch u.Reason {
+	case storage.DiskFull:
+		e.Code = "disk_full"
+		if !u.Unknown {
+			e.Status = http.StatusInsufficientStorage
+		}
+	case storage.Stalled:
+		e.Code = "stalled"
+		e.Message += "; /health tells how the disk does"
+	}
+	e.Message += "; reads go on"
+	return e
+}
+
+// usualRetry is when to ask again where nobody knows better.
+const usualRetry = 5 * time.Second
+
+// retryAfter is when to ask again, in whole seconds as HTTP wants it and never
+// too early; it is empty where that would not help.
+func retryAfter(err error, status int) string {
+	wait := usualRetry
+	if u, ok := errors.AsType[*storage.UnavailableError](err); ok {
+		wait = max(u.RetryAfter, time.Second)
+	} else if status != http.StatusServiceUnavailable {
+		return ""
+	}
+	return strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
 }
 
 // fail answers with err and ends the request. What is a fault of ours is kept
@@ -71,8 +110,8 @@ func fail(c *gin.Context, err error) {
 	if e.Status >= 500 {
 		_ = c.Error(err) // returns what it was given
 	}
-	if e.Status == http.StatusServiceUnavailable {
-		c.Header("Retry-After", "5")
+	if wait := retryAfter(err, e.Status); wait != "" {
+		c.Header("Retry-After", wait)
 	}
 	c.Abort()
 	c.PureJSON(e.Status, gin.H{"error": e})

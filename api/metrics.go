@@ -21,7 +21,7 @@ type metrics struct {
 	handler  http.Handler
 }
 
-func newMetrics(s catalog) *metrics {
+func newMetrics(s vitals) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(), requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "barkeep_http_request_duration_seconds",
 		Help:    "Time to answer, by route, method and status.",
@@ -51,42 +51,63 @@ func (m *metrics) observe(c *gin.Context, took time.Duration) {
 }
 
 // storeCollector reads the figures of the store when they are asked for.
-type storeCollector struct{ store catalog }
+type storeCollector struct{ store vitals }
+
+// vital is what the figures are taken from.
+type vital struct {
+	storage.Stats
+	storage.Health
+}
 
 // figures are the metrics of the store.
 var figures = []figure{
-	gauge("series", "Series in the store.", func(s storage.Stats) float64 { return float64(s.Series) }),
-	gauge("bars", "Bars in the store.", func(s storage.Stats) float64 { return float64(s.Bars) }),
-	gauge("blocks", "Encoded blocks of bars.", func(s storage.Stats) float64 { return float64(s.Blocks) }),
-	gauge("block_bytes", "Bytes of encoded blocks.", func(s storage.Stats) float64 { return float64(s.BlockBytes) }),
-	gauge("pending_blocks", "Blocks with late rows that wait to be folded in.", func(s storage.Stats) float64 { return float64(s.Pending) }),
-	counter("changes_total", "Changes since the store was made.", func(s storage.Stats) float64 { return float64(s.Changes) }),
-	gauge("decoded_cache_bytes", "Bytes of decoded blocks held in memory.", func(s storage.Stats) float64 { return float64(s.DecodedBytes) }),
-	counter("decoded_cache_hits_total", "Blocks found decoded.", func(s storage.Stats) float64 { return float64(s.DecodedHits) }),
-	counter("decoded_cache_misses_total", "Blocks that had to be decoded.", func(s storage.Stats) float64 { return float64(s.DecodedMisses) }),
-	gauge("engine_disk_bytes", "Bytes of the files of the engine.", func(s storage.Stats) float64 { return float64(s.Engine.DiskBytes) }),
-	counter("engine_cache_hits_total", "Reads answered by the cache of the engine.", func(s storage.Stats) float64 { return float64(s.Engine.CacheHits) }),
-	counter("engine_cache_misses_total", "Reads that went to the disk.", func(s storage.Stats) float64 { return float64(s.Engine.CacheMisses) }),
-	gauge("engine_memtable_bytes", "Bytes not yet in sorted files.", func(s storage.Stats) float64 { return float64(s.Engine.Memtables) }),
-	counter("engine_compactions_total", "Compactions done.", func(s storage.Stats) float64 { return float64(s.Engine.Compactions) }),
-	gauge("engine_compaction_debt_bytes", "Bytes still to be compacted.", func(s storage.Stats) float64 { return float64(s.Engine.CompactionDebt) }),
-	gauge("engine_wal_bytes", "Bytes of write-ahead log.", func(s storage.Stats) float64 { return float64(s.Engine.WALBytes) }),
-	counter("engine_background_errors_total", "Errors of the engine in the background.", func(s storage.Stats) float64 { return float64(s.Engine.BackgroundErrors) }),
-	counter("engine_corruptions_total", "Damaged files that the engine met.", func(s storage.Stats) float64 { return float64(s.Engine.CorruptFiles) }),
+	gauge("store_series", "Series in the store.", func(s vital) float64 { return float64(s.Series) }),
+	gauge("store_bars", "Bars in the store.", func(s vital) float64 { return float64(s.Bars) }),
+	gauge("store_blocks", "Encoded blocks of bars.", func(s vital) float64 { return float64(s.Blocks) }),
+	gauge("store_block_bytes", "Bytes of encoded blocks.", func(s vital) float64 { return float64(s.BlockBytes) }),
+	gauge("store_pending_blocks", "Blocks with late rows that wait to be folded in.", func(s vital) float64 { return float64(s.Pending) }),
+	gauge("store_commit_seq", "Number of the last commit.", func(s vital) float64 { return float64(s.Root.Seq) }),
+	gauge("store_commit_timestamp_seconds", "When the last commit was made, in Unix time.", func(s vital) float64 { return float64(s.Root.At) / 1000 }),
+	gauge("store_journal_entries", "Entries of the journal.", func(s vital) float64 { return float64(s.Root.Entries) }),
+	counter("store_changes_total", "Changes since the store was made.", func(s vital) float64 { return float64(s.Changes) }),
+	gauge("store_decoded_cache_bytes", "Bytes of decoded blocks held in memory.", func(s vital) float64 { return float64(s.DecodedBytes) }),
+	counter("store_decoded_cache_hits_total", "Blocks found decoded.", func(s vital) float64 { return float64(s.DecodedHits) }),
+	counter("store_decoded_cache_misses_total", "Blocks that had to be decoded.", func(s vital) float64 { return float64(s.DecodedMisses) }),
+	gauge("store_engine_disk_bytes", "Bytes of the files of the engine.", func(s vital) float64 { return float64(s.Engine.DiskBytes) }),
+	counter("store_engine_cache_hits_total", "Reads answered by the cache of the engine.", func(s vital) float64 { return float64(s.Engine.CacheHits) }),
+	counter("store_engine_cache_misses_total", "Reads that went to the disk.", func(s vital) float64 { return float64(s.Engine.CacheMisses) }),
+	gauge("store_engine_memtable_bytes", "Bytes not yet in sorted files.", func(s vital) float64 { return float64(s.Engine.Memtables) }),
+	counter("store_engine_compactions_total", "Compactions done.", func(s vital) float64 { return float64(s.Engine.Compactions) }),
+	gauge("store_engine_compaction_debt_bytes", "Bytes still to be compacted.", func(s vital) float64 { return float64(s.Engine.CompactionDebt) }),
+	gauge("store_engine_wal_bytes", "Bytes of write-ahead log.", func(s vital) float64 { return float64(s.Engine.WALBytes) }),
+	counter("store_engine_background_errors_total", "Errors of the engine in the background.", func(s vital) float64 { return float64(s.Engine.BackgroundErrors) }),
+	counter("store_engine_corruptions_total", "Damaged files that the engine met.", func(s vital) float64 { return float64(s.Engine.CorruptFiles) }),
+
+	counter("store_damages_total", "Losses found since the store was made.", func(s vital) float64 { return float64(s.Stats.Damages) }),
+	counter("store_scrub_passes_total", "Passes of the scrubber over the whole store.", func(s vital) float64 { return float64(s.Scrub.Passes) }),
+	counter("store_scrubbed_bytes_total", "Bytes of blocks that the scrubber read.", func(s vital) float64 { return float64(s.Scrub.Bytes) }),
+	counter("store_scrub_damaged_blocks_total", "Damaged blocks that the scrubber found.", func(s vital) float64 { return float64(s.Scrub.Damaged) }),
+	counter("store_tables_replaced_total", "Damaged files of the engine that were replaced.", func(s vital) float64 { return float64(s.Scrub.Tables) }),
+
+	gauge("disk_free_bytes", "Free bytes of the disk of the store; 0 where they are not known.", func(s vital) float64 { return float64(s.Free) }),
+	gauge("disk_size_bytes", "Size of the disk of the store; 0 where it is not known.", func(s vital) float64 { return float64(s.Total) }),
+	gauge("disk_state", "Room on the disk: 0 enough, 1 low, 2 too low for writes, 3 full.", func(s vital) float64 { return float64(s.Space) }),
+	gauge("disk_waiting_seconds", "How long the longest operation has waited for room on the disk.", func(s vital) float64 { return s.Waiting.Seconds() }),
+	gauge("disk_slow_seconds", "For how long the disk has not answered in time.", func(s vital) float64 { return s.SlowSince.Seconds() }),
 }
 
 type figure struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
-	of   func(storage.Stats) float64
+	of   func(vital) float64
 }
 
-func gauge(name, help string, of func(storage.Stats) float64) figure {
-	return figure{prometheus.NewDesc("barkeep_store_"+name, help, nil, nil), prometheus.GaugeValue, of}
+func gauge(name, help string, of func(vital) float64) figure {
+	return figure{prometheus.NewDesc("barkeep_"+name, help, nil, nil), prometheus.GaugeValue, of}
 }
 
-func counter(name, help string, of func(storage.Stats) float64) figure {
-	return figure{prometheus.NewDesc("barkeep_store_"+name, help, nil, nil), prometheus.CounterValue, of}
+func counter(name, help string, of func(vital) float64) figure {
+	return figure{prometheus.NewDesc("barkeep_"+name, help, nil, nil), prometheus.CounterValue, of}
 }
 
 // Describe names every metric of the store.
@@ -98,8 +119,8 @@ func (storeCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect reads every metric of the store.
 func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
-	stats := c.store.Stats()
+	now := vital{c.store.Stats(), c.store.Health()}
 	for _, f := range figures {
-		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.of(stats))
+		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.of(now))
 	}
 }

@@ -58,7 +58,10 @@ func (s *Server) record(c *gin.Context) {
 		took := time.Since(start)
 		s.metrics.observe(c, took)
 		level := slog.LevelDebug
-		if c.Writer.Status() >= 500 || aborted {
+		switch status := c.Writer.Status(); {
+		case status == http.StatusInsufficientStorage && !aborted:
+			level = slog.LevelWarn // no fault of ours, and as often as there are writers
+		case status >= 500 || aborted:
 			level = slog.LevelError
 		}
 		s.log.LogAttrs(c, level, "request",
@@ -82,20 +85,23 @@ func (s *Server) headers(c *gin.Context) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Cache-Control", "no-store")
-	c.Request.Body = &patientBody{
-		ReadCloser: http.MaxBytesReader(c.Writer, c.Request.Body, s.o.MaxBody),
-		rc:         http.NewResponseController(c.Writer),
+	rc := http.NewResponseController(c.Writer)
+	body := &patientBody{ReadCloser: http.MaxBytesReader(c.Writer, c.Request.Body, s.o.MaxBody), rc: rc}
+	if c.Request.Body == http.NoBody {
+		body.end()
 	}
+	c.Request.Body = body
+	c.Writer = &patientWriter{c.Writer, rc}
 }
 
 // stall is how long one read or write of a body may take. The deadlines of
-// the http.Server count from the first byte and would cut a long export; these
-// move along with the bytes.
+// the http.Server count from the first byte and would cut a long export or a
+// write that waits for the disk; these move along with the bytes.
 const stall = 30 * time.Second
 
 // patientBody is a request body whose deadline moves with what arrives. After
-// the end net/http waits on the connection for the client to leave; a deadline
-// set then would look as if it had.
+// the end net/http waits on the connection for the client to leave, and takes
+// a deadline that passes then for its leaving.
 type patientBody struct {
 	io.ReadCloser
 	rc    *http.ResponseController
@@ -107,6 +113,28 @@ func (b *patientBody) Read(p []byte) (int, error) {
 		_ = b.rc.SetReadDeadline(time.Now().Add(stall)) // not every writer has one
 	}
 	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) && !b.ended {
+		b.end()
+	}
 	b.ended = b.ended || err != nil
 	return n, err
 }
+
+func (b *patientBody) end() {
+	b.ended = true
+	_ = b.rc.SetReadDeadline(time.Time{}) // not every writer has one
+}
+
+// patientWriter moves the write deadline along with what is written.
+type patientWriter struct {
+	gin.ResponseWriter
+	rc *http.ResponseController
+}
+
+func (w *patientWriter) Write(p []byte) (int, error) {
+	_ = w.rc.SetWriteDeadline(time.Now().Add(stall)) // not every writer has one
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -29,6 +29,10 @@ func (s *Server) routes() {
 		{http.MethodGet, "/v1/gaps", s.getGaps},
 		{http.MethodGet, "/v1/coverage", s.getCoverage},
 		{http.MethodGet, "/v1/quarantine", s.getQuarantine},
+		{http.MethodGet, "/v1/damages", s.getDamages},
+
+		{http.MethodGet, "/v1/ledger", s.getLedger},
+		{http.MethodPost, "/v1/backups", s.postBackup},
 	} {
 		need := s.guard.write
 		if r.method == http.MethodGet {

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -18,7 +21,7 @@ func memoryServer(t *testing.T) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() }) // in memory: nothing to lose
-	return New(Options{Store: s})
+	return New(Options{Store: s, Token: "barkeep_test-token"})
 }
 
 // TestRoutesAreDocumented: docs/http.md lists every route, and every GET has
@@ -39,6 +42,54 @@ func TestRoutesAreDocumented(t *testing.T) {
 	for r := range have {
 		if path, ok := strings.CutPrefix(r, "GET "); ok && !have["HEAD "+path] {
 			t.Errorf("%s has no HEAD", r)
+		}
+	}
+}
+
+// TestInterrupted: a body that the store takes in part says how much, and
+// keeps its status and when to come again.
+func TestInterrupted(t *testing.T) {
+	full := &storage.UnavailableError{Reason: storage.DiskFull, RetryAfter: 3 * time.Second}
+	err := interrupted(full, 262144)
+	e := asError(err)
+	if e.Status != 507 || e.Code != "disk_full" || retryAfter(err, e.Status) != "3" || !strings.Contains(e.Message, "the 262144 rows before it are written") {
+		t.Errorf("%+v, again after %s", e, retryAfter(err, e.Status))
+	}
+	if e := asError(interrupted(full, 0)); strings.Contains(e.Message, "rows before") {
+		t.Errorf("nothing was written, and it says %q", e.Message)
+	}
+}
+
+// deadlines is an answer that keeps the deadlines that were set.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read, write []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.read = append(d.read, t)
+	return nil
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.write = append(d.write, t)
+	return nil
+}
+
+// TestDeadlines: once a request is read, no deadline of the server may cancel
+// what it asks for, and the answer gets one of its own, however late it comes.
+func TestDeadlines(t *testing.T) {
+	srv := memoryServer(t)
+	for _, r := range []*http.Request{
+		httptest.NewRequest(http.MethodGet, "/v1/series", http.NoBody),
+		httptest.NewRequest(http.MethodPost, "/v1/bars?symbol=A&interval=1m", strings.NewReader("time,open,high,low,close\n1704099600000,1,2,1,2\n")),
+	} {
+		r.Host = "localhost"
+		r.Header.Set("Authorization", "Bearer barkeep_test-token")
+		d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		srv.ServeHTTP(d, r)
+		if n := len(d.read); d.Code != 200 || n == 0 || !d.read[n-1].IsZero() || len(d.write) == 0 {
+			t.Errorf("%s: %d %s, deadlines %v for reading, %v for writing", r.Method, d.Code, d.Body, d.read, d.write)
 		}
 	}
 }

@@ -52,6 +52,82 @@ func load(t testing.TB, s *storage.Store, key series.Key, source, csv string) {
 	}
 }
 
+// troubled is a store that a script makes trouble for.
+type troubled struct {
+	*storage.Store
+	health  storage.Health
+	damages []storage.Damage // all of them were found since the start
+	err     error            // of writes
+	left    int              // writes that go well before
+}
+
+func (s *troubled) Health() storage.Health             { return s.health }
+func (s *troubled) FoundNow() []storage.Damage         { return s.damages }
+func (s *troubled) Damages() ([]storage.Damage, error) { return s.damages, nil }
+
+func (s *troubled) Write(ctx context.Context, key series.Key, c *series.Columns, o storage.WriteOptions) (storage.WriteResult, error) {
+	if s.left--; s.err != nil && s.left < 0 {
+		return storage.WriteResult{}, s.err
+	}
+	return s.Store.Write(ctx, key, c, o)
+}
+
+// disk sets what the store says of its disk.
+func (s *troubled) disk(t *testing.T, d *datadriven.TestData) {
+	s.health = storage.Health{}
+	for name, to := range map[string]*int64{
+		"space": (*int64)(nil), "free": &s.health.Free, "total": &s.health.Total,
+		"waiting_ms": (*int64)(&s.health.Waiting), "slow_ms": (*int64)(&s.health.SlowSince),
+	} {
+		if !d.HasArg(name) {
+			continue
+		}
+		if to == nil {
+			var state string
+			d.ScanArgs(t, name, &state)
+			for ; s.health.Space.String() != state; s.health.Space++ { // ends by itself or panics
+			}
+			continue
+		}
+		d.ScanArgs(t, name, to)
+		if strings.HasSuffix(name, "_ms") {
+			*to *= int64(time.Millisecond)
+		}
+	}
+}
+
+// refuse sets the error that writes get, after some that go well.
+func (s *troubled) refuse(t *testing.T, d *datadriven.TestData) {
+	e := &storage.UnavailableError{Unknown: d.HasArg("unknown"), Detail: strings.TrimSpace(d.Input)}
+	var reason string
+	d.ScanArgs(t, "reason", &reason)
+	for ; e.Reason.String() != reason; e.Reason++ {
+		if e.Reason > storage.Damaged {
+			d.Fatalf(t, "no reason %s", reason)
+		}
+	}
+	ms := 0
+	d.MaybeScanArgs(t, "retry_ms", &ms)
+	e.RetryAfter = time.Duration(ms) * time.Millisecond
+	s.left = 0
+	d.MaybeScanArgs(t, "after", &s.left)
+	s.err = e
+}
+
+// find adds a damage; without a symbol it is about no series.
+func (s *troubled) find(t *testing.T, d *datadriven.TestData) {
+	x := storage.Damage{ID: uint64(len(s.damages) + 7), At: now, What: strings.TrimSpace(d.Input), Found: "open"}
+	if d.HasArg("symbol") {
+		d.ScanArgs(t, "symbol", &x.Key.Symbol)
+		x.Key.Interval = series.Interval1m
+	}
+	d.MaybeScanArgs(t, "bars", &x.Bars)
+	if x.Bars > 0 {
+		x.Span = series.Span{From: now - series.Time(x.Bars)*series.Minute, To: now}
+	}
+	s.damages = append(s.damages, x)
+}
+
 // shown are the headers that a script prints.
 var shown = []string{"Allow", "WWW-Authenticate", "Retry-After"}
 
@@ -59,13 +135,27 @@ var shown = []string{"Allow", "WWW-Authenticate", "Retry-After"}
 //
 //	load SYMBOL INTERVAL   writes the CSV below
 //	ask                    METHOD PATH, headers, an empty line, a body
+//	disk space= free= ...  what the store says of its disk
+//	refuse reason= ...     makes writes fail, with the detail below
+//	find symbol= bars=     a damage, with what happened below
 //
 // The token is sent with "auth" beside ask.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
-		srv, s := newServer(t)
+		_, s := newServer(t)
+		bad := &troubled{Store: s}
+		srv := api.New(api.Options{Store: bad, Token: token, Version: "test", Now: now.Std, MaxBody: 1 << 20})
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
+			case "disk":
+				bad.disk(t, d)
+				return ""
+			case "refuse":
+				bad.refuse(t, d)
+				return ""
+			case "find":
+				bad.find(t, d)
+				return ""
 			case "load":
 				var symbol, interval string
 				d.ScanArgs(t, "symbol", &symbol)

@@ -41,6 +41,7 @@ type Server struct {
 	started time.Time
 	guard   guard
 	metrics *metrics
+	backups chan struct{} // holds one while a backup is made
 	engine  *gin.Engine
 }
 
@@ -58,7 +59,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		o: o, store: o.Store, log: o.Logger, now: o.Now, started: o.Now(),
-		guard: newGuard(o), metrics: newMetrics(o.Store),
+		guard: newGuard(o), metrics: newMetrics(o.Store), backups: make(chan struct{}, 1),
 	}
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()

@@ -15,6 +15,7 @@ type Store interface {
 	scanner
 	writer
 	quarantine
+	keeper
 }
 
 // catalog knows which series there are.
@@ -24,7 +25,6 @@ type catalog interface {
 	Symbol(symbol string) (storage.Symbol, bool)
 	SetSymbol(symbol string, m storage.Symbol) error
 	SourceName(id series.SourceID) string
-	Stats() storage.Stats
 }
 
 // reader hands out views to read from.
@@ -51,6 +51,21 @@ type scanner interface {
 type writer interface {
 	Write(ctx context.Context, key series.Key, c *series.Columns, o storage.WriteOptions) (storage.WriteResult, error)
 	Delete(ctx context.Context, key series.Key, span series.Span) (int64, error)
+}
+
+// keeper looks after what is stored.
+type keeper interface {
+	vitals
+	// Damages are all that were ever found, FoundNow those since the start.
+	Damages() ([]storage.Damage, error)
+	FoundNow() []storage.Damage
+	Backup(ctx context.Context, dir string, o storage.BackupOptions) (storage.Backup, error)
+}
+
+// vitals are figures of the store and of its disk.
+type vitals interface {
+	Stats() storage.Stats
+	Health() storage.Health
 }
 
 // quarantine keeps what was refused.

@@ -86,7 +86,7 @@ func (s *Server) postBars(c *gin.Context) {
 			return
 		}
 		if err := s.writeChunk(c, key, &cols, rejected, o, &res); err != nil {
-			fail(c, err)
+			fail(c, interrupted(err, res.Read))
 			return
 		}
 	}
@@ -124,9 +124,24 @@ func unreadable(err error, read int64) error {
 	}
 	e := &Error{http.StatusBadRequest, "unreadable_body", err.Error(), ""}
 	if read > 0 {
-		e.Message += fmt.Sprintf(" (the %d rows before it are written: sending them again changes nothing)", read)
+		e.Message += rowsBefore(read)
 	}
 	return e
+}
+
+// interrupted is err with what was written before it, where the store stopped
+// taking writes in the middle of a body.
+func interrupted(err error, read int64) error {
+	if _, ok := errors.AsType[*storage.UnavailableError](err); !ok || read == 0 {
+		return err
+	}
+	e := asError(err)
+	e.Message += rowsBefore(read)
+	return errors.Join(e, err)
+}
+
+func rowsBefore(read int64) string {
+	return fmt.Sprintf(" (the %d rows before it are written: sending them again changes nothing)", read)
 }
 
 // writeChunk writes bars and sets aside what was refused on the way.

@@ -65,7 +65,9 @@ func (a *app) open(readOnly bool, owner string) (*storage.Store, error) {
 	return storage.Open(a.cfg.Data, storage.Options{
 		ReadOnly: readOnly, Owner: owner,
 		CacheBytes: a.cfg.Cache, DecodedBytes: a.cfg.DecodedCache,
-		Logger: a.logger(),
+		SpaceLow: a.cfg.SpaceLow, SpaceReadOnly: a.cfg.SpaceReadOnly, Ballast: a.cfg.Ballast,
+		Scrub: a.cfg.ScrubRate, WriteTimeout: a.cfg.WriteTimeout,
+		Logger: a.logger(), Fatal: a.fatal,
 	})
 }
 

@@ -103,6 +103,9 @@ func load(path string, environ []string, flags map[string]string) (*loaded, erro
 			errs = append(errs, fmt.Errorf("%s: %w%s", s.key, err, l.where(s)))
 		}
 	}
+	if len(errs) == 0 {
+		errs = l.fit()
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, usageError{err}
 	}

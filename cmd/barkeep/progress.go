@@ -17,7 +17,11 @@ type progress struct {
 
 // progress starts a bar; total 0 is not known yet.
 func (a *app) progress(name, unit string, total int64) *progress {
-	f, ok := a.stderr.(*os.File)
+	out := a.stderr
+	if w, ok := out.(*words); ok {
+		out = w.Writer
+	}
+	f, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return &progress{}
 	}

@@ -21,6 +21,7 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2
 	exitFindings = 3
+	exitFatal    = 70 // the store cannot go on: EX_SOFTWARE of sysexits.h
 )
 
 // usageError is an error in how the program was called.
@@ -40,6 +41,7 @@ type app struct {
 	cfg            *loaded
 	store          *storage.Store // where a verb has one open; nil otherwise
 	grace          time.Duration  // what requests get to finish when serve stops
+	exit           func(code int) // for fatal; nil is os.Exit
 }
 
 // Run runs the program with args, which do not hold its name, and returns the
@@ -51,6 +53,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
+	a.stderr = newWords(a.stderr)
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
@@ -110,7 +113,8 @@ func (a *app) root() *cobra.Command {
 func (a *app) verbs() []*cobra.Command {
 	all := []*cobra.Command{
 		a.serveCommand(), a.importCommand(), a.exportCommand(), a.queryCommand(), a.seriesCommand(),
-		a.gapsCommand(), a.coverageCommand(), a.verifyCommand(), a.configCommand(), a.demoCommand(), a.versionCommand(),
+		a.gapsCommand(), a.coverageCommand(), a.verifyCommand(), a.damagesCommand(), a.backupCommand(), a.restoreCommand(),
+		a.configCommand(), a.demoCommand(), a.versionCommand(),
 	}
 	for _, c := range all {
 		wrapArgs(c)

@@ -31,6 +31,7 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
+			a.sayFound(s, "GET /v1/damages lists them; barkeep verify reads all of the store")
 			return a.serve(c.Context(), s, a.cfg.Data)
 		},
 	}
@@ -53,6 +54,14 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		return errors.Join(fmt.Errorf("%s is not a loopback address", l.Addr()), l.Close())
 	}
 	logger := a.logger()
+	ending, end := context.WithCancel(ctx)
+	wait, err := a.startBackups(ending, s, logger)
+	if err != nil {
+		end()
+		return errors.Join(err, l.Close())
+	}
+	defer wait()
+	defer end()
 	handler := &counted{Handler: api.New(api.Options{
 		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
 		Version: buildVersion(), Logger: logger,
@@ -95,6 +104,19 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	return nil
 }
 
+// sayFound says on one line what opening the store found, if anything.
+func (a *app) sayFound(s *storage.Store, more string) {
+	found := s.FoundNow()
+	if len(found) == 0 {
+		return
+	}
+	others := ""
+	if n := len(found) - 1; n > 0 {
+		others = fmt.Sprintf(" (and %d more)", n)
+	}
+	a.note("barkeep: opening the store found damage: %v%s: %s\n", found[0], others, more)
+}
+
 // counted counts the requests under way: those that Shutdown gave up on have
 // lost their connection, but still read from the store until they notice.
 type counted struct {
@@ -110,9 +132,18 @@ func (h *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // logger writes to standard error what log.level lets through.
 func (a *app) logger() *slog.Logger {
-	o := &slog.HandlerOptions{Level: a.cfg.LogLevel}
+	o := &slog.HandlerOptions{Level: a.cfg.LogLevel, ReplaceAttr: plainError}
 	if a.cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(a.stderr, o))
 	}
 	return slog.New(slog.NewTextHandler(a.stderr, o))
+}
+
+// plainError writes an error as its message: the text handler prints it with
+// %+v, which is pages of stack for those of the engine.
+func plainError(_ []string, at slog.Attr) slog.Attr {
+	if err, ok := at.Value.Any().(error); ok {
+		at.Value = slog.StringValue(err.Error())
+	}
+	return at
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Config is what flags, environment and file say together. Packages below cmd
@@ -24,8 +26,18 @@ type Config struct {
 	OpenReads bool
 	MaxBody   int64
 
-	Cache        int64
-	DecodedCache int64
+	Cache         int64
+	DecodedCache  int64
+	SpaceLow      int64 // these as in storage.Options: 0 is its default, negative is off
+	SpaceReadOnly int64
+	Ballast       int64
+	ScrubRate     int64
+	WriteTimeout  time.Duration
+
+	BackupDir   string
+	BackupEvery time.Duration // 0 is never
+	BackupKeep  int
+	BackupCopy  bool
 
 	LogLevel  slog.Level
 	LogFormat string
@@ -94,6 +106,59 @@ var settings = []setting{
 		set: func(c *Config, v string) (err error) { c.DecodedCache, err = parseSize(v); return },
 	},
 	{
+		key: "store.space_low", def: "auto",
+		doc: "Free space of the disk below which /health warns. auto is a tenth of the disk, at\nmost 2 GiB; off never warns.",
+		set: func(c *Config, v string) (err error) { c.SpaceLow, err = parseSpace(v); return },
+	},
+	{
+		key: "store.space_read_only", def: "auto",
+		doc: "Free space below which no more is written, while reads go on. auto is a twentieth\nof the disk, at most 1 GiB; off writes until the disk is full.",
+		set: func(c *Config, v string) (err error) { c.SpaceReadOnly, err = parseSpace(v); return },
+	},
+	{
+		key: "store.ballast", def: "auto",
+		doc: "Size of a file that is given up when the disk is full, so that what is under way\ncan end. auto is a hundredth of the disk, at most 64 MiB; off keeps none.",
+		set: func(c *Config, v string) (err error) { c.Ballast, err = parseSpace(v); return },
+	},
+	{
+		key: "store.scrub_rate", def: "4MiB",
+		doc: "How much a second is read in the background to find damage before a reader does,\nor off.",
+		set: func(c *Config, v string) (err error) {
+			c.ScrubRate, err = parseSpace(strings.TrimSuffix(v, "/s"))
+			return
+		},
+	},
+	{
+		key: "store.write_timeout", def: "30s",
+		doc: "How long a write waits for a slow disk before it is told so, or off. On a full\ndisk it is told within a second.",
+		set: func(c *Config, v string) (err error) {
+			if c.WriteTimeout, err = parseDuration(v, time.Second); c.WriteTimeout == 0 {
+				c.WriteTimeout = -1
+			}
+			return
+		},
+	},
+	{
+		key: "backup.dir", def: "",
+		doc: "Directory for the backups that serve makes by itself; better on another disk.",
+		set: func(c *Config, v string) error { c.BackupDir = v; return nil },
+	},
+	{
+		key: "backup.every", def: "off",
+		doc: "How often serve makes a backup, such as 1h, or off.",
+		set: func(c *Config, v string) (err error) { c.BackupEvery, err = parseDuration(v, time.Minute); return },
+	},
+	{
+		key: "backup.keep", def: "24",
+		doc: "How many of them are kept; the oldest go first.",
+		set: func(c *Config, v string) (err error) { c.BackupKeep, err = parseCount(v); return },
+	},
+	{
+		key: "backup.copy", def: "false",
+		doc: "Whether files are copied. Without it they are linked where the backup lies on the\ndisk of the store, which takes no room, but damage to the disk then hits both.",
+		set: func(c *Config, v string) (err error) { c.BackupCopy, err = parseBool(v); return },
+	},
+	{
 		key: "log.level", def: "info",
 		doc: "What is logged to standard error: debug, info, warn or error.",
 		set: func(c *Config, v string) error {
@@ -156,6 +221,52 @@ func parseSize(v string) (int64, error) {
 		return 0, fmt.Errorf("%q is not a size: give a number above 0 with KiB, MiB or GiB", v)
 	}
 	return n * unit, nil
+}
+
+// parseSpace reads a size; auto is 0 and off is negative.
+func parseSpace(v string) (int64, error) {
+	switch v {
+	case "auto":
+		return 0, nil
+	case "off":
+		return -1, nil
+	}
+	n, err := parseSize(v)
+	if err != nil {
+		return 0, fmt.Errorf("%w, or auto or off", err)
+	}
+	return n, nil
+}
+
+// parseDuration reads a duration of at least least; off is 0.
+func parseDuration(v string, least time.Duration) (time.Duration, error) {
+	if v == "off" || v == "0" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < least {
+		return 0, fmt.Errorf("%q is not a duration: give off, or at least %v, such as 90s, 15m or 24h", v, least)
+	}
+	return d, nil
+}
+
+func parseCount(v string) (int, error) {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%q is not a number above 0", v)
+	}
+	return n, nil
+}
+
+// fit reports what is wrong with settings together that is right with each.
+func (c *Config) fit() (errs []error) {
+	if c.BackupEvery > 0 && c.BackupDir == "" {
+		errs = append(errs, errors.New("backup.every is set, but not backup.dir: say where the backups go"))
+	}
+	if c.SpaceLow > 0 && c.SpaceReadOnly > c.SpaceLow {
+		errs = append(errs, errors.New("store.space_read_only is above store.space_low: the warning would come too late"))
+	}
+	return errs
 }
 
 func setURL(c *Config, v string) error {

@@ -51,6 +51,7 @@ func (a *app) openSink(key series.Key, source, onConflict string) (sink, error) 
 	if err != nil {
 		return nil, err
 	}
+	a.sayFound(s, "barkeep damages lists them")
 	conflict := map[string]storage.Conflict{"replace": storage.Replace, "keep": storage.Keep, "quarantine": storage.Quarantine}[onConflict]
 	return &storeSink{s, key, storage.WriteOptions{Source: source, OnConflict: conflict}}, nil
 }

@@ -10,25 +10,20 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/barkeepdb/barkeep/api"
 )
 
-// manifest is what a backup says of itself.
-type manifest struct {
-	Seq  uint64 `json:"seq"`
-	Root string `json:"root"`
-}
-
-// backUp copies the store of a running server into dir, which must not exist.
-func backUp(t *testing.T, v *victim, data, dir string) (m manifest, err error) {
+// backUp copies the store of a running server into dir, which must not exist,
+// and returns the sum of what it holds.
+func backUp(t *testing.T, v *victim, data, dir string) (api.Ledger, error) {
 	t.Helper()
+	var b api.Backup
 	out, err := tool(t, "backup", dir, "--url", v.url, "--data", data, "--output", "json")
-	if err != nil {
-		return m, err
+	if err == nil {
+		err = json.Unmarshal(out, &b)
 	}
-	if text, ferr := os.ReadFile(filepath.Join(dir, "manifest.json")); ferr == nil {
-		out = text
-	}
-	return m, json.Unmarshal(out, &m)
+	return b.Root, err
 }
 
 // restore makes a store in data out of a backup.

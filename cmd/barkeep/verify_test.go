@@ -57,6 +57,59 @@ func TestVerifyDamage(t *testing.T) {
 	}
 }
 
+// TestVerifyUnopenable: a store that does not open for reading is a finding
+// like others, and stays as it is until --repair is said. That names what
+// happened and keeps the files as they were.
+func TestVerifyUnopenable(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	if code, _, errs := run(t, rows, "import", "-", "--symbol", "BTC", "--interval", "1m", "--data", data); code != 0 {
+		t.Fatal(errs)
+	}
+	manifests, err := filepath.Glob(filepath.Join(data, "db", "MANIFEST-*"))
+	if err != nil || len(manifests) == 0 {
+		t.Fatal(manifests, err)
+	}
+	for _, m := range manifests {
+		if err := os.Remove(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []struct {
+		args []string
+		code int
+		want []string
+	}{
+		{[]string{"series"}, 1, nil},
+		{[]string{"verify"}, 1, []string{"problem: store " + data + " is damaged: ", "which is missing", "barkeep verify --repair"}},
+		{[]string{"verify", "--check"}, 3, nil},
+		{[]string{"verify", "--check", "--output", "json"}, 3, []string{`"problems":["store `, `"damages":[],"damaged_files":null`}},
+		{[]string{"verify", "--repair", "--output", "json"}, 1, []string{
+			`"bars":3,`, `"problems":[],"repaired":true,"seq":`, `"damages":[{"id":`, "the database was rebuilt", `"found":"open"}`,
+			`"damaged_files":"` + filepath.Join(data, "damaged"),
+		}},
+		{[]string{"verify", "--check"}, 0, []string{" 3 bars", " 0 damaged, 0 problems", "damaged files are kept in " + filepath.Join(data, "damaged")}},
+		{[]string{"damages"}, 0, []string{"the database was rebuilt from its files"}},
+		{[]string{"damages", "--limit", "1", "--output", "json"}, 0, []string{`{"damages":[{"id":`}},
+	} {
+		code, out, errs := run(t, "", append(s.args, "--data", data)...)
+		if code != s.code {
+			t.Errorf("%v: exit code %d, want %d", s.args, code, s.code)
+		}
+		for _, w := range s.want {
+			if !strings.Contains(out, w) {
+				t.Errorf("%v: no %q in its output", s.args, w)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("%v:\n%s%s", s.args, out, errs)
+		}
+	}
+	kept, err := filepath.Glob(filepath.Join(data, "damaged", "*", "*"))
+	if err != nil || len(kept) == 0 {
+		t.Errorf("nothing is kept: %v %v", kept, err)
+	}
+}
+
 // writeNoise writes bars that hardly pack, so that the blocks of a store lie
 // far apart in its files.
 func writeNoise(t *testing.T, file string, rows int) {

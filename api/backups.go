@@ -1,0 +1,118 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+// Ledger is the sum of all that is stored: two stores with the same root hold
+// the same. The sums have 64 bits, more than a number of JSON keeps, so they
+// are written as 16 hexadecimal digits.
+type Ledger struct {
+	Seq     uint64      `json:"seq"`
+	Root    string      `json:"root"`
+	Entries uint64      `json:"entries"`
+	Journal string      `json:"journal"`
+	At      series.Time `json:"at"`
+}
+
+// LedgerOf shows a root.
+func LedgerOf(r storage.Root) Ledger {
+	return Ledger{r.Seq, fmt.Sprintf("%016x", r.Root), r.Entries, fmt.Sprintf("%016x", r.Journal), r.At}
+}
+
+// Backup is the manifest of a backup with its place, and its root as a ledger.
+type Backup struct {
+	Dir string `json:"dir"`
+	storage.Backup
+	Root Ledger `json:"root"`
+}
+
+// BackupOf shows a backup in dir.
+func BackupOf(dir string, b storage.Backup) Backup { return Backup{dir, b, LedgerOf(b.Root)} }
+
+// getLedger answers with the sum of what is stored.
+func (s *Server) getLedger(c *gin.Context) {
+	if err := parseQuery(c.Request.URL.RawQuery).done(); err != nil {
+		fail(c, err)
+		return
+	}
+	c.PureJSON(http.StatusOK, LedgerOf(s.store.Stats().Root))
+}
+
+// postBackup makes a backup on a disk of the server and answers when it is
+// whole and was read again. One is made at a time.
+func (s *Server) postBackup(c *gin.Context) {
+	var in struct {
+		Dir  string `json:"dir"`
+		Copy bool   `json:"copy"`
+	}
+	err := parseQuery(c.Request.URL.RawQuery).done()
+	if err == nil {
+		err = readObject(c.Request.Body, &in, `{"dir","copy"}`)
+	}
+	if err == nil && !filepath.IsAbs(in.Dir) {
+		err = badField("dir", "dir %q is not an absolute path: name a new folder on a disk of the server", in.Dir)
+	}
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	select {
+	case s.backups <- struct{}{}:
+		defer func() { <-s.backups }()
+	default:
+		fail(c, &Error{http.StatusConflict, "backup_running", "another backup is being made: ask again when it is done", ""})
+		return
+	}
+	dir := filepath.Clean(in.Dir)
+	b, err := s.store.Backup(c, dir, storage.BackupOptions{Copy: in.Copy, Program: "barkeep " + s.o.Version})
+	if err != nil {
+		fail(c, s.backupFailed(err))
+		return
+	}
+	c.PureJSON(http.StatusOK, BackupOf(dir, b))
+}
+
+// backupFailed tells whoever holds the token why there is no backup: it is
+// mostly the folder, and then theirs to mend.
+func (s *Server) backupFailed(err error) error {
+	status, code := http.StatusInternalServerError, "backup_failed"
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		status, code = http.StatusConflict, "backup_exists"
+	case asError(err).Code != "internal":
+		return err
+	}
+	return errors.Join(&Error{status, code, err.Error(), ""}, err)
+}
+
+// readObject reads a body that is one JSON object into v; shape is for people.
+func readObject(body io.Reader, v any, shape string) error {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil && d.More() {
+		err = errors.New("more follows after the object")
+	}
+	if err == nil {
+		_, err = io.Copy(io.Discard, body) // to its end, which is known then
+	}
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); err == nil || tooLarge {
+		return err
+	}
+	if errors.Is(err, io.EOF) {
+		err = errors.New("it is empty")
+	}
+	return badField("", "the body is not %s: %v", shape, err)
+}
