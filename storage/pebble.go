@@ -44,6 +44,8 @@ type pebbleEngine struct {
 	slowAt  atomic.Int64   // when the disk was last found slow, Unix ns
 	slowFor atomic.Int64   // how long it took then, ns
 	crowded func() bool
+	opening atomic.Bool
+	stuck   chan error // gets what an opening cannot get past
 
 	metering sync.Mutex // one look at the metrics at a time
 	metrics  atomic.Pointer[EngineStats]
@@ -92,6 +94,7 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 			},
 			BackgroundError: func(err error) {
 				p.bgErrs.Add(1)
+				p.stuckAt(err)
 				o.Logger.Error("engine reports a background error", "err", err)
 			},
 			DiskSlow: func(i pebble.DiskSlowInfo) { p.slow(i) },
@@ -121,12 +124,39 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 	// (v2.1.7, fileCacheKey.Shard divides by zero).
 	p.files = pebble.NewFileCache(max(1, runtime.GOMAXPROCS(0)), pebble.FileCacheSize(po.MaxOpenFiles))
 	po.FileCache = p.files
-	db, err := pebble.Open(dir, po)
-	if err != nil {
+	p.stuck = make(chan error, 1)
+	p.opening.Store(true)
+	opened := make(chan error, 1)
+	go func() {
+		db, err := pebble.Open(dir, po)
+		p.db = db
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		p.opening.Store(false)
+		if err != nil {
+			return nil, err
+		}
+	case err := <-p.stuck:
 		return nil, err
 	}
-	p.db = db
 	return p, nil
+}
+
+// stuckAt stops an opening that meets damage where Pebble would try again for
+// ever: tables that its log brings in have to find their level, and for that the
+// tables that are there are read. The opening cannot be interrupted, so it is
+// left standing where it is; nothing of it goes on.
+func (p *pebbleEngine) stuckAt(err error) {
+	if err = damaged(err); !p.opening.Load() || !errors.Is(err, series.ErrCorrupt) {
+		return
+	}
+	select {
+	case p.stuck <- err:
+	default:
+	}
+	select {}
 }
 
 // damage notes a file that was found damaged. It runs on read paths, so it does

@@ -208,7 +208,13 @@ func TestRawLogTorn(t *testing.T) {
 		}
 		db, err := pebble.Open("store/db", &pebble.Options{FS: fs, FormatMajorVersion: pebbleFormat, Logger: quietLogger{}})
 		if err != nil {
-			t.Fatalf("Pebble finds damage in case %d at %d: %v", i%3, at, err)
+			// Pebble refuses some torn ends that no later sync speaks against.
+			if _, err := cutLog(fs, "store/db", fs.PathBase(path), "store/keep"); err != nil {
+				t.Fatal(err)
+			}
+			if db, err = pebble.Open("store/db", &pebble.Options{FS: fs, FormatMajorVersion: pebbleFormat, Logger: quietLogger{}}); err != nil {
+				t.Fatalf("Pebble finds damage in case %d at %d: %v", i%3, at, err)
+			}
 		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
