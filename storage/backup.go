@@ -71,7 +71,7 @@ func (s *Store) Backup(ctx context.Context, dir string, o BackupOptions) (Backup
 	defer s.leave()
 	fs := s.opts.FS
 	if _, err := fs.Stat(dir); err == nil {
-		return Backup{}, fmt.Errorf("backup folder %s exists already: give a new name", dir)
+		return Backup{}, existsError{dir}
 	} else if !errors.Is(err, errNotExist) {
 		return Backup{}, err
 	}
@@ -273,6 +273,15 @@ func writeWith(fs vfs.FS, path string, write func(io.Writer) error) error {
 	return err
 }
 
+// existsError says that there is something where a backup should go.
+type existsError struct{ dir string }
+
+func (e existsError) Error() string {
+	return "backup folder " + e.dir + " exists already: give a new name"
+}
+
+func (existsError) Is(target error) bool { return target == errExist }
+
 // BackupError says what is wrong with a backup. It wraps [series.ErrCorrupt].
 type BackupError struct {
 	Dir string
@@ -289,6 +298,9 @@ func (e *BackupError) Unwrap() error { return series.ErrCorrupt }
 // ReadBackup reads the manifest of a backup and checks nothing else.
 func ReadBackup(fs vfs.FS, dir string) (Backup, error) {
 	var b Backup
+	if fs == nil {
+		fs = vfs.Default
+	}
 	f, err := fs.Open(fs.PathJoin(dir, backupManifest))
 	if errors.Is(err, errNotExist) {
 		return b, &BackupError{dir, "there is no " + backupManifest + " in it"}

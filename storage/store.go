@@ -418,10 +418,8 @@ func (s *Store) Close() error {
 		return err
 	}
 	err := s.flushAll(context.Background())
-	if _, full := errors.AsType[*UnavailableError](err); full {
-		if derr := s.drain(); derr != nil {
-			return derr
-		}
+	if derr := s.drain(); derr != nil {
+		return derr
 	}
 	clean := err == nil
 	if clean && !s.opts.ReadOnly && !s.head.settled() {
@@ -447,6 +445,7 @@ func (s *Store) drain() error {
 	go func() {
 		s.ops.Wait()
 		s.work.Wait()
+		s.ops.Wait() // commits that the work in the background gave up on
 		close(done)
 	}()
 	tick := time.NewTicker(patience)

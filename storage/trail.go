@@ -37,7 +37,7 @@ const (
 
 var trailMarker = [2]byte{0xb4, 0x4b}
 
-var errNotExist = fs.ErrNotExist
+var errNotExist, errExist = fs.ErrNotExist, fs.ErrExist
 
 // trailRecord is one record: a pair of the registry, or what a commit did to a
 // series.
