@@ -106,6 +106,12 @@ func (a *audit) outside() error {
 		a.problem("the trail of recent commits is damaged: %s; a loss may not be named in full", bad)
 	}
 	a.records = rs
+	for _, r := range rs {
+		// The trail is written at each commit, HEAD not so often.
+		if r.stamp.seq > a.mark.stamp.seq {
+			a.mark.stamp = r.stamp
+		}
+	}
 	return nil
 }
 
@@ -115,7 +121,7 @@ func (a *audit) inside() error {
 	var err error
 	a.stamp, a.stampThere, err = s.readStamp()
 	if errors.Is(err, errStamp) {
-		a.stampThere = false
+		a.problem("a stamp of the store is damaged")
 	} else if err != nil {
 		return err
 	}
@@ -126,6 +132,9 @@ func (a *audit) inside() error {
 	var root uint64
 	for _, space := range [...]byte{spaceRegistry, spaceConfig} {
 		if err := eachPair(s.eng, []byte{space}, []byte{space + 1}, func(k, v []byte) error {
+			if isStamp(k) {
+				return nil
+			}
 			a.rest[string(k)] = bytes.Clone(v)
 			root += sumOf(k, v)
 			return nil
@@ -134,7 +143,7 @@ func (a *audit) inside() error {
 		}
 	}
 	if err := eachPair(s.eng, []byte{spaceLedger}, []byte{spaceLedger + 1}, func(k, v []byte) error {
-		if len(k) != 5 || bytes.Equal(k, stampKey) {
+		if len(k) != 5 || isStamp(k) {
 			return nil
 		}
 		root += sumOf(k, v)
@@ -155,7 +164,7 @@ func (a *audit) compareRegistry() {
 	latest := map[string]*trailRecord{}
 	last := uint64(0)
 	for _, r := range a.records {
-		last = max(last, r.seq)
+		last = max(last, r.stamp.seq)
 		if r.kind == trailPair {
 			latest[string(r.key)] = r
 		}
@@ -164,7 +173,7 @@ func (a *audit) compareRegistry() {
 		have, there := a.rest[k]
 		switch {
 		case there && bytes.Equal(have, r.value):
-		case !there, r.seq > a.stamp.seq, a.rootDiffers && last >= a.stamp.seq:
+		case !there, r.stamp.seq > a.stamp.seq, a.rootDiffers && last >= a.stamp.seq:
 			a.fixes[k] = r
 		}
 	}

@@ -164,7 +164,7 @@ func (s *Store) backup(ctx context.Context, dir string, o BackupOptions) (Backup
 // headOf writes a HEAD for a copy of the store as a snapshot shows it.
 func (s *Store) headOf(dir string, snap snapshot, now stamp) error {
 	h, err := openHead(s.opts.FS, dir, headMark{}, now, s.id, func(error) {}, func(t *trail) error {
-		return s.beginTrail(snap, t, now.seq)
+		return s.beginTrail(snap, t, now)
 	})
 	if err != nil {
 		return err

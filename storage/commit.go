@@ -83,9 +83,60 @@ type txn struct {
 
 // loadTxn is a commit that brings sorted tables. ledger is written last,
 // beside the stamp.
+//
+// The stamp depends on the commits before it, and the table that holds it costs
+// a wait for the disk. So it is foretold and written beforehand; where another
+// commit came between, it is written again.
 type loadTxn struct {
 	loader
 	ledger pair
+	told   stamp         // as it is expected to be
+	before chan struct{} // closed when the load before has ended; nil is none
+	over   chan struct{}
+}
+
+// end writes the last table, with stamp p.
+func (l *loadTxn) end(p stamp) error {
+	if err := l.Set(loadStampKey, p.encode()); err != nil {
+		return err
+	}
+	if err := l.Set(l.ledger.key, l.ledger.value); err != nil {
+		return err
+	}
+	return l.Finish()
+}
+
+// foretell gives a load the stamp that it will have if nothing comes between.
+// The returned function says that the load is over.
+func (s *Store) foretell(t *txn) (over func()) {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	from := s.stamp
+	if s.lastLoad != nil {
+		from = s.lastLoad.told
+		t.load.before = s.lastLoad.over
+	}
+	t.load.told = s.after(from, t)
+	t.load.over = make(chan struct{})
+	s.lastLoad = t.load
+	return func() {
+		s.commitMu.Lock()
+		defer s.commitMu.Unlock()
+		if s.lastLoad == t.load {
+			s.lastLoad = nil
+		}
+		close(t.load.over)
+	}
+}
+
+// after is the stamp of t if p is the one before.
+func (s *Store) after(p stamp, t *txn) stamp {
+	p.seq++
+	p.root += t.root
+	p.entries += t.entries
+	p.journal += t.journal
+	p.at = s.opts.Now()
+	return p
 }
 
 // states of a commit under way.
@@ -116,11 +167,18 @@ func (s *Store) submit(ctx context.Context, h *hold, t *txn) (wait func() error,
 		if t.prepare != nil {
 			err = t.prepare()
 		}
+		if err == nil && t.load != nil {
+			defer s.foretell(t)()
+			err = t.load.end(t.load.told)
+		}
 		if err == nil {
 			seq, sync, err = s.apply(t)
 		}
 		if err == nil && t.publish != nil {
 			t.publish()
+		}
+		if err != nil && t.load != nil {
+			t.load.Abort()
 		}
 		if state.CompareAndSwap(underWay, applied) {
 			done <- err
@@ -197,15 +255,17 @@ func (s *Store) settleNow(ctx context.Context) error {
 // apply gives t its place among the commits. What it wrote is visible when it
 // returns and durable when sync returns.
 func (s *Store) apply(t *txn) (seq uint64, sync func() error, err error) {
+	if t.load != nil && t.load.before != nil {
+		<-t.load.before
+	}
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
-	next := s.stamp
-	next.seq++
-	next.root += t.root
-	next.entries += t.entries
-	next.journal += t.journal
-	next.at = s.opts.Now()
+	next := s.after(s.stamp, t)
 	if t.load != nil {
+		told := t.load.told
+		if told.at = next.at; told == next {
+			next = t.load.told
+		}
 		sync, err = s.applyLoad(t, next)
 	} else if err = t.batch.Set(stampKey, next.encode()); err == nil {
 		sync, err = s.eng.Commit(t.batch, t.durable)
@@ -227,12 +287,13 @@ func (s *Store) applyLoad(t *txn, next stamp) (func() error, error) {
 		}
 		s.head.synced(s.stamp.seq)
 	}
-	defer t.load.Abort() // does nothing after a commit
-	if err := t.load.Set(stampKey, next.encode()); err != nil {
-		return nil, err
-	}
-	if err := t.load.Set(t.load.ledger.key, t.load.ledger.value); err != nil {
-		return nil, err
+	if next != t.load.told {
+		if err := t.load.Redo(); err != nil {
+			return nil, err
+		}
+		if err := t.load.end(next); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.load.Commit(); err != nil {
 		return nil, err

@@ -53,6 +53,10 @@ type loader interface {
 	// Set adds a key above all before it.
 	Set(key, value []byte) error
 	Expect(key, value []byte)
+	// Finish makes the files written so far durable.
+	Finish() error
+	// Redo drops the file that was finished last, to be written again.
+	Redo() error
 	// Commit makes all of it visible and durable, or nothing.
 	Commit() error
 	// Abort removes what was written; after Commit it does nothing.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -133,12 +134,28 @@ func (s *Store) readID() (id storeID, err error) {
 }
 
 func (s *Store) readStamp() (p stamp, found bool, err error) {
-	found, err = s.eng.Get(stampKey, func(v []byte) (err error) {
-		p, err = decodeStamp(v)
-		return err
-	})
+	for _, key := range [...][]byte{stampKey, loadStampKey} {
+		var x stamp
+		there, gerr := s.eng.Get(key, func(v []byte) (err error) {
+			x, err = decodeStamp(v)
+			return err
+		})
+		if gerr != nil {
+			if !errors.Is(gerr, errStamp) {
+				return p, false, gerr
+			}
+			err = gerr // the other one may do
+			continue
+		}
+		if there && (!found || x.seq > p.seq) {
+			p, found = x, true
+		}
+	}
 	return p, found, err
 }
+
+// isStamp reports whether k is a place of the stamp.
+func isStamp(k []byte) bool { return bytes.Equal(k, stampKey) || bytes.Equal(k, loadStampKey) }
 
 // countAll computes the stamp anew from all that is stored. pairs are counted
 // with the values given instead of those that are stored.
@@ -149,7 +166,7 @@ func (s *Store) countAll(r reader, pairs map[string][]byte) (stamp, error) {
 	}
 	for _, space := range [...]byte{spaceLedger, spaceRegistry, spaceConfig} {
 		if err := eachPair(r, []byte{space}, []byte{space + 1}, func(k, v []byte) error {
-			if _, given := pairs[string(k)]; !given && !bytes.Equal(k, stampKey) {
+			if _, given := pairs[string(k)]; !given && !isStamp(k) {
 				p.root += sumOf(k, v)
 			}
 			return nil

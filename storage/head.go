@@ -20,10 +20,11 @@ import (
 //	8 bytes magic | u32 version | 16 bytes id of the store | u64 turn | stamp, as encode writes it
 //	u64 generation of the trail | u64 bytes of it that are on the disk | u8 clean | zeros | CRC32C of all before it
 //
-// A slot is written after each durable commit, before that is acknowledged, and
-// made durable at least every headDelay: so a killed process loses no mark, and
-// a power cut at most the marks of the last moment. The other slot takes its
-// turn once a mark is durable, so that a power cut tears one of them at most.
+// After each durable commit, before that is acknowledged, a record with its
+// stamp goes to the trail. At least every headDelay the trail is made durable,
+// and HEAD with it: so a killed process loses no mark, and a power cut at most
+// the marks of the last moment. The slots take turns, so that a power cut tears
+// one of them at most.
 const (
 	headSlot    = 4096
 	headVersion = 1
@@ -153,7 +154,7 @@ func (h *head) note(p stamp, r *trailRecord, sure bool) {
 	if h.off {
 		return
 	}
-	n := noted{stamp: p, sure: sure, record: r.encode(p.seq)}
+	n := noted{stamp: p, sure: sure, record: r.encode(p)}
 	h.mu.Lock()
 	h.queue = append(h.queue, n)
 	h.mu.Unlock()
@@ -204,17 +205,14 @@ func (h *head) advance(seq uint64) error {
 	return nil
 }
 
-// write writes the records of commits and the mark of the last of them. h.mu
-// must be held.
+// write writes the records of commits. h.mu must be held.
 func (h *head) write(ns []noted) error {
 	for _, n := range ns {
 		h.trail.add(n.record)
 	}
-	if err := h.trail.flush(); err != nil {
-		return err
-	}
 	h.mark.stamp, h.mark.clean = ns[len(ns)-1].stamp, false
-	return h.put()
+	h.dirty = true
+	return h.trail.flush()
 }
 
 // put writes the mark into the slot whose turn it is.
@@ -247,6 +245,9 @@ func (h *head) syncLocked() error {
 	if err := h.trail.sync(); err != nil {
 		return err
 	}
+	if err := h.put(); err != nil {
+		return err
+	}
 	if err := h.file.Sync(); err != nil {
 		return err
 	}
@@ -275,9 +276,7 @@ func openHead(fs vfs.FS, dir string, old headMark, now stamp, id storeID, fatal 
 		err = h.openFile(old.slot)
 	}
 	if err == nil {
-		if err = h.put(); err == nil {
-			err = h.syncLocked()
-		}
+		err = h.syncLocked()
 	}
 	if err == nil {
 		err = syncDir(fs, dir)
@@ -357,10 +356,7 @@ func (h *head) rotate(begin func(*trail) error) error {
 	}
 	old := h.trail
 	h.trail = next
-	if err = h.put(); err == nil {
-		err = h.syncLocked()
-	}
-	if err != nil {
+	if err = h.syncLocked(); err != nil {
 		h.fatal(fmt.Errorf("write %s: %w", headName, err))
 		return err
 	}
@@ -391,9 +387,6 @@ func (h *head) close(p stamp, clean bool) error {
 		return err
 	}
 	h.mark.stamp, h.mark.clean = p, true
-	if err := h.put(); err != nil {
-		return err
-	}
 	return h.syncLocked()
 }
 

@@ -56,6 +56,19 @@ func (l *pebbleLoader) finish() error {
 	return err
 }
 
+// Finish ends the table under construction.
+func (l *pebbleLoader) Finish() error { return l.finish() }
+
+func (l *pebbleLoader) Redo() error {
+	if err := l.finish(); err != nil {
+		return err
+	}
+	n := len(l.paths) - 1
+	path := l.paths[n]
+	l.paths = l.paths[:n]
+	return l.p.fs.Remove(path)
+}
+
 func (l *pebbleLoader) Commit() error {
 	if err := l.finish(); err != nil {
 		l.Abort()

@@ -286,7 +286,7 @@ func (s *Store) mendNow(ctx context.Context, found string) error {
 			recount = true
 			problems = append(problems, Damage{What: "entries of the journal cannot be read any more", Found: found})
 		}
-		if r.meets(spaceRegistry) || r.meets(spaceConfig) || r.overlaps(stampKey, seriesKey(spaceLedger, 1)) {
+		if r.meets(spaceRegistry) || r.meets(spaceConfig) || r.overlaps(loadStampKey, seriesKey(spaceLedger, 1)) {
 			recount = true
 			if err := s.rewriteRegistry(); err != nil {
 				return err

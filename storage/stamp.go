@@ -34,9 +34,14 @@ type Root struct {
 
 func (p stamp) shown() Root { return Root{p.seq, p.root, p.entries, p.journal, p.at} }
 
-// The stamp is the ledger of series 0, which does not exist: a large load then
-// writes it into the same table as the ledger of its series.
-var stampKey = seriesKey(spaceLedger, 0)
+// The stamp has two places, of which the newer one counts. A load writes it as
+// the ledger of series 0, which does not exist, into the same table as the
+// ledger of its series. All others write it where no load writes: a table that
+// overlaps what is still in memory costs the engine a flush.
+var (
+	loadStampKey = seriesKey(spaceLedger, 0)
+	stampKey     = []byte{spaceConfig, 's'}
+)
 
 const (
 	stampVersion = 1

@@ -40,6 +40,7 @@ type Store struct {
 
 	commitMu sync.Mutex // orders the commits, guards what follows
 	stamp    stamp
+	lastLoad *loadTxn // the last one of those under way; nil is none
 
 	registry lock // orders what is added to the registry
 
@@ -237,7 +238,7 @@ func (s *Store) openFiles(db, tmp string) error {
 		return err
 	}
 	s.head, err = openHead(s.guard.FS(), s.dir, m, s.stamp, s.id, s.opts.Fatal, func(t *trail) error {
-		return s.beginTrail(s.eng, t, s.stamp.seq)
+		return s.beginTrail(s.eng, t, s.stamp)
 	})
 	return err
 }
@@ -300,10 +301,13 @@ func (s *Store) load() error {
 
 // beginTrail writes what a trail begins with: the registry, and each series as
 // r shows it.
-func (s *Store) beginTrail(r reader, t *trail, seq uint64) error {
+func (s *Store) beginTrail(r reader, t *trail, p stamp) error {
 	for _, space := range [...]byte{spaceRegistry, spaceConfig} {
 		if err := eachPair(r, []byte{space}, []byte{space + 1}, func(k, v []byte) error {
-			t.add((&trailRecord{kind: trailPair, key: k, value: v}).encode(seq))
+			if isStamp(k) {
+				return nil
+			}
+			t.add((&trailRecord{kind: trailPair, key: k, value: v}).encode(p))
 			return nil
 		}); err != nil {
 			return err
@@ -320,7 +324,7 @@ func (s *Store) beginTrail(r reader, t *trail, seq uint64) error {
 				if l.bars > 0 {
 					x.runs = []series.Run{{From: l.first, To: l.last + 1}}
 				}
-				t.add(x.encode(seq))
+				t.add(x.encode(p))
 				return nil
 			})
 			return err
@@ -338,17 +342,17 @@ func (s *Store) rotateTrail() error {
 		return nil
 	}
 	s.commitMu.Lock()
-	snap, seq := s.eng.Snapshot(), s.stamp.seq
+	snap, p := s.eng.Snapshot(), s.stamp
 	s.commitMu.Unlock()
 	defer snap.Close() // it was only read
 	// The trail vouches for what it names, so that must be on the disk.
 	if err := s.eng.Sync(); err != nil {
 		return err
 	}
-	if err := s.head.advance(seq); err != nil {
+	if err := s.head.advance(p.seq); err != nil {
 		return err
 	}
-	return s.head.rotate(func(t *trail) error { return s.beginTrail(snap, t, seq) })
+	return s.head.rotate(func(t *trail) error { return s.beginTrail(snap, t, p) })
 }
 
 // keepHead makes HEAD durable from time to time, and what it could not vouch

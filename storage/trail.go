@@ -23,12 +23,13 @@ import (
 // by a record per commit; when it has grown long, trail.N+1 takes over.
 //
 // A record is: 2 bytes marker | u8 type | u32 length | body | CRC32C of type,
-// length and body. After a damaged stretch reading goes on at the next record
-// that fits.
+// length and body; a body begins with the stamp of the commit. After a damaged
+// stretch reading goes on at the next record that fits.
 const (
 	trailPrefix = "trail."
 	trailBytes  = 1 << 20 // length from which a trail is replaced
 	trailHead   = 2 + 1 + 4
+	trailBody   = stampSize // least length of a body
 
 	trailState  = 's' // a series as it was when the trail began
 	trailChange = 'c' // a commit that changed a series
@@ -42,9 +43,9 @@ var errNotExist, errExist = fs.ErrNotExist, fs.ErrExist
 // trailRecord is one record: a pair of the registry, or what a commit did to a
 // series.
 type trailRecord struct {
-	kind byte
-	seq  uint64 // of the commit
-	size int    // of the record as it was read
+	kind  byte
+	stamp stamp // of the commit
+	size  int   // of the record as it was read
 
 	key, value []byte // of a pair
 
@@ -57,13 +58,13 @@ type trailRecord struct {
 	runs    []series.Run
 }
 
-func (r *trailRecord) encode(seq uint64) []byte {
+func (r *trailRecord) encode(p stamp) []byte {
 	if r.kind == 0 {
 		return nil
 	}
 	le := binary.LittleEndian
-	b := append(make([]byte, 0, 96), trailMarker[0], trailMarker[1], r.kind, 0, 0, 0, 0)
-	b = le.AppendUint64(b, seq)
+	b := append(make([]byte, 0, 144), trailMarker[0], trailMarker[1], r.kind, 0, 0, 0, 0)
+	b = append(b, p.encode()...)
 	if r.kind == trailPair {
 		b = binary.AppendUvarint(b, uint64(len(r.key)))
 		b = append(append(b, r.key...), r.value...)
@@ -112,11 +113,15 @@ func nextRecord(b []byte) (r *trailRecord, rest []byte, skipped int) {
 
 func decodeRecord(kind byte, b []byte) (*trailRecord, bool) {
 	le := binary.LittleEndian
-	if len(b) < 8 {
+	if len(b) < trailBody {
 		return nil, false
 	}
-	r := &trailRecord{kind: kind, seq: le.Uint64(b)}
-	b = b[8:]
+	p, err := decodeStamp(b[:trailBody])
+	if err != nil {
+		return nil, false
+	}
+	r := &trailRecord{kind: kind, stamp: p}
+	b = b[trailBody:]
 	if kind == trailPair {
 		n, k := binary.Uvarint(b)
 		if k <= 0 || n > uint64(len(b)-k) {
@@ -280,7 +285,7 @@ func readTrail(fs vfs.FS, dir string, m headMark) (rs []*trailRecord, damaged st
 		if r == nil {
 			break
 		}
-		rs, last = append(rs, r), max(last, r.seq)
+		rs, last = append(rs, r), max(last, r.stamp.seq)
 		at += r.size
 	}
 	switch {
