@@ -156,6 +156,9 @@ func (g *guard) leave(w *waiter) {
 	g.mu.Lock()
 	g.waiters = slices.DeleteFunc(g.waiters, func(x *waiter) bool { return x == w })
 	g.countLocked()
+	if len(g.waiters) == 0 && g.usage.Load().TotalBytes == 0 {
+		g.state.Store(uint32(SpaceOK)) // no look at the disk will tell
+	}
 	g.mu.Unlock()
 	g.wakeUp()
 }
@@ -304,12 +307,29 @@ func (fs guardFS) OpenDir(name string) (vfs.File, error) {
 	return guardDir{f, fs.g, name}, nil
 }
 
+// List is final where it fails: an opening that cannot list its folder a second
+// time leaves goroutines behind that die.
+func (fs guardFS) List(dir string) ([]string, error) {
+	names, err := fs.FS.List(dir)
+	if err != nil && !errors.Is(err, errNotExist) && fs.g.opts.Fatal != nil && !fs.g.isAborted() {
+		fs.g.opts.Fatal(fmt.Errorf("list folder %s: %w", dir, err))
+	}
+	return names, err
+}
+
 // guardDir is a folder that is open to be synced. Pebble panics where that
 // fails behind a marker.
 type guardDir struct {
 	vfs.File
 	g    *guard
 	name string
+}
+
+// Close never fails: a folder holds nothing back, and an opening that fails over
+// it leaves goroutines behind that die.
+func (d guardDir) Close() error {
+	_ = d.File.Close()
+	return nil
 }
 
 func (d guardDir) Sync() error {

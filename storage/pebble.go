@@ -258,7 +258,35 @@ func (p *pebbleEngine) Sync() error {
 func (p *pebbleEngine) Loader() (loader, error) { return &pebbleLoader{p: p}, nil }
 
 func (p *pebbleEngine) Checkpoint(dir string) error {
+	if err := p.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil || p.hasManifest(dir) {
+		return err
+	}
+	// Pebble v2.1.7 copies nothing of the MANIFEST if it has added nothing to it
+	// since it was opened. Removing a key that is not there makes it add something.
+	if err := p.fs.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := p.db.Delete([]byte{0xff}, pebble.Sync); err != nil {
+		return err
+	}
+	if err := p.db.Flush(); err != nil {
+		return err
+	}
 	return p.db.Checkpoint(dir, pebble.WithFlushedWAL())
+}
+
+// hasManifest reports whether there is a MANIFEST with something in it.
+func (p *pebbleEngine) hasManifest(dir string) bool {
+	names, err := p.fs.List(dir)
+	if err != nil {
+		return false
+	}
+	for _, n := range names {
+		if i, err := p.fs.Stat(p.fs.PathJoin(dir, n)); err == nil && strings.HasPrefix(n, "MANIFEST-") && i.Size() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Stats returns the figures of the engine, those of before where it does not

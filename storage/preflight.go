@@ -98,7 +98,8 @@ func preflight(fs vfs.FS, db string) (preflightState, error) {
 	tables, logs, manifests := dbFiles(names)
 	current, markers := readMarker(names, manifestMarker)
 	switch {
-	case len(tables) == 0 && len(logs) == 0 && len(manifests) == 0 && current == "":
+	case len(tables) == 0 && len(logs) == 0 && current == "":
+		// What a crash left of the making of a new one counts for nothing.
 		return st, nil
 	case slices.Contains(names, current):
 		if _, err := st.inspect(fs, db, current); err != nil {
@@ -165,8 +166,13 @@ func (st *preflightState) inspect(fs vfs.FS, db, name string) (nextFile uint64, 
 	if err != nil {
 		return 0, err
 	}
+	if m.unknown && !m.scan.damaged {
+		// Whole, but of a kind that only Pebble understands.
+		st.manifest = name
+		return m.nextFile, nil
+	}
 	if m.scan.records == 0 || m.unknown {
-		st.why = name + " cannot be read"
+		st.why = fmt.Sprintf("%s cannot be read (%d records)", name, m.scan.records)
 		return 0, nil
 	}
 	st.manifest, st.minLog = name, m.minLog

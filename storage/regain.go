@@ -14,12 +14,12 @@ import (
 const openReserve = 1 << 20
 
 func (s *Store) startGuard() {
-	ballast := s.opts.Ballast
+	ballast, fatal := s.opts.Ballast, s.opts.Fatal
 	if s.opts.ReadOnly {
-		ballast = -1
+		ballast, fatal = -1, nil
 	}
 	s.guard = newGuard(s.opts.FS, s.dir, guardOptions{
-		Low: s.opts.SpaceLow, ReadOnly: s.opts.SpaceReadOnly, Ballast: ballast, Fatal: s.opts.Fatal,
+		Low: s.opts.SpaceLow, ReadOnly: s.opts.SpaceReadOnly, Ballast: ballast, Fatal: fatal,
 		OnChange: func(from, to SpaceState, u vfs.DiskUsage) {
 			s.opts.Logger.Warn("room on the disk", "state", to.String(), "was", from.String(), "free", u.AvailBytes, "of", u.TotalBytes)
 		},

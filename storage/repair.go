@@ -203,7 +203,10 @@ func (s *Store) prepare(db string, state preflightState) (done []string, err err
 		if err := fixMarker(fs, db, state); err != nil {
 			return nil, err
 		}
-		done = append(done, state.why+"; it was set again")
+		// A store that never came to its HEAD was still being made when it crashed.
+		if _, err := fs.Stat(fs.PathJoin(s.dir, headName)); err == nil {
+			done = append(done, state.why+"; it was set again")
+		}
 	}
 	if err := fillMissing(fs, db, state); err != nil {
 		return nil, err
