@@ -33,18 +33,18 @@ run: build ## build and serve ./data on 127.0.0.1:8080 (LISTEN=, DATA=)
 demo: build ## build and show a series with holes and bad ticks, served from a temporary store
 	bin/barkeep demo --listen $(LISTEN)
 
-test: ## vet and run every test
+test: ## vet and run every test but those of make gate
 	$(GO) vet ./...
-	$(GO) test ./...
+	$(GO) test ./... -skip '^TestTorture'
 
-gate: ## torture the program: kills, full and failing disks, backups (disks: root only)
-	$(GO) test ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 10m
+gate: ## torture store and program: crashes, kills, damage, full and failing disks (5 minutes; disks need root)
+	$(GO) test -p 1 ./storage ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 20m
 
-torture: ## the same at the counts of a night, with power cuts (root, btrfs-progs, strace)
-	$(GO) test ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 3h -long
+torture: ## the same for hours, with power cuts (root, btrfs-progs, strace)
+	$(GO) test -p 1 ./storage ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 6h -long
 
 race: ## run the tests of the core packages under the race detector
-	$(GO) test -race ./series/... ./storage/... ./api/... ./cmd/...
+	$(GO) test -race -short ./series/... ./storage/... ./api/... ./cmd/...
 
 lint: ## vet, formatting and linters
 	$(GO) vet ./...

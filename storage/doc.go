@@ -18,12 +18,22 @@
 //	r  series block sequence  rows of a block, not yet folded
 //	c  series page            coverage of 32 blocks
 //	m  series page            stats of 32 blocks
-//	l  series                 ledger: totals, last bar, summary of the tail
+//	l  series                 ledger: totals, sums, last bar, summary of the tail
+//	l  0                      stamp of the last load
 //	n  series slot            evidence: a run of absence and its reason
 //	q  series time sequence   quarantine: a bar set aside, with its raw value
 //	j  sequence               journal: one change and the values it replaced
 //	s  kind id                registry: series, symbols, sources
-//	x  name                   format version
+//	x  name                   format version, id, stamp, records of damage
+//
+// # Files
+//
+//	db/        what Pebble keeps
+//	HEAD       how far the store had come: two marks, written in turn
+//	trail.N    what each recent commit was about, and a copy of the registry
+//	ballast    room that is given up when the disk is full
+//	damaged/   files that were replaced because they are damaged
+//	LOCK       held by the process that has the store open; owner says who
 //
 // # Promises
 //
@@ -33,6 +43,19 @@
 // removes is in the journal. A block carries its own checksum over key,
 // version and bytes; a damaged one gives a [*CorruptError] that names its
 // bars, and the rest of the series can be read.
+//
+// Nothing is lost without a word. The engine's own checksums do not carry that
+// promise, so every commit writes a stamp that sums up all that is stored, and
+// notes in the trail, outside the engine, what it was about. [Open] adds up and
+// compares; the scrubber goes on with it in the background. What is lost or
+// damaged is named by series and span in [Store.Damages], its slots say
+// quarantined, and to write the bars again heals them. Damaged files of the
+// engine are replaced by all that can be read of them and kept beside.
+//
+// A full disk is a state: reads go on, writes return an [*UnavailableError], and
+// go on by themselves when there is room. An error of making something durable
+// is final; see Options.Fatal. A write waits for the disk only so long; see
+// Options.WriteTimeout.
 //
 // Questions about data are answered from summaries: [Store.Gaps],
 // [Store.Coverage], [Store.Latest] and [Store.Info] never decode a bar.

@@ -78,6 +78,10 @@ type engine interface {
 	Checkpoint(dir string) error
 	// Incomplete lists files that are missing or cut off.
 	Incomplete() ([]string, error)
+	// Accept says that what was opened has been compared with what must be there.
+	// Files that the opening took for garbage go into folder keep, or, where that
+	// is empty, for good.
+	Accept(keep string) error
 	// Damaged hands out the files that were found damaged since the last time.
 	Damaged() <-chan string
 	// RepairFile takes a damaged file out of use, with all that can be read of it

@@ -14,10 +14,10 @@ import (
 // The format of a store only goes up. A migration turns one version into the
 // next and may be interrupted: it is run again from its start, so it must be
 // idempotent. A store of a newer program is refused.
+//
+// Format 1, the first one, had the keyspaces b c j l m q r s x n and blocks of
+// 1440 slots.
 const (
-	// formatFirst is the first released format: keyspaces b c j l m q r s x n
-	// as the package comment draws them, blocks of 1440 slots.
-	formatFirst = 1
 	// formatSums adds sums to stats pages and ledgers, the stamp, and the id of
 	// the store. Programs of format 1 cannot read it.
 	formatSums = 2

@@ -202,8 +202,8 @@ func (f *fillable) close(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	f.complaints.mu.Lock()
-	defer f.complaints.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(f.said) > 5 || f.fatal > 0 {
 		t.Errorf("want a handful of errors at most, and no last one; it says %q", f.said)
 	}

@@ -263,10 +263,10 @@ type guardFS struct {
 func (fs guardFS) Unwrap() vfs.FS { return fs.FS }
 
 func (fs guardFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if base := fs.FS.PathBase(name); strings.HasPrefix(base, "marker.") {
+	if base := fs.PathBase(name); strings.HasPrefix(base, "marker.") {
 		// A marker names a file that was just made. Pebble syncs the folder only
 		// behind both, and a power cut in between may keep the marker alone.
-		if err := syncDir(fs, fs.FS.PathDir(name)); err != nil {
+		if err := syncDir(fs, fs.PathDir(name)); err != nil {
 			return nil, err
 		}
 	}

@@ -397,10 +397,3 @@ func (h *head) shut() {
 		}
 	}
 }
-
-// at is the mark as written.
-func (h *head) at() headMark {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.mark
-}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -79,15 +80,11 @@ func (m *manifest) apply(e *versionEdit) {
 	if e.nextFile != 0 {
 		m.nextFile = e.nextFile
 	}
-	for n, size := range e.backings {
-		m.backings[n] = size
-	}
+	maps.Copy(m.backings, e.backings)
 	for _, n := range e.deleted {
 		delete(m.tables, n)
 	}
-	for n, t := range e.added {
-		m.tables[n] = t
-	}
+	maps.Copy(m.tables, e.added)
 }
 
 // files returns the sizes of the table files that the version needs.
@@ -195,15 +192,13 @@ func (d *fields) skip(n uint64) {
 	}
 }
 
-func (d *fields) bytes() []byte {
+func (d *fields) bytes() {
 	n := d.uint()
 	if n > uint64(len(d.b)) {
 		d.b, d.bad = nil, true
-		return nil
+		return
 	}
-	s := d.b[:n]
 	d.b = d.b[n:]
-	return s
 }
 
 // table reads what follows the tag of an added table.

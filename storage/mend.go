@@ -1,8 +1,8 @@
 package storage
 
 import (
-	"encoding/binary"
 	"hash/crc32"
+	"slices"
 )
 
 // Pebble guards blocks, chunks and footers with a masked CRC32C. One flipped
@@ -37,7 +37,7 @@ func mendBit(data []byte, sum uint32) (bit int, ok bool) {
 	for k := range delta {
 		delta[k] = castagnoli[1<<k]
 	}
-	for i := len(data) - 1; i >= 0; i-- {
+	for i := range slices.Backward(data) {
 		for k, d := range delta {
 			if d == trace {
 				return i*8 + k, true
@@ -46,22 +46,4 @@ func mendBit(data []byte, sum uint32) (bit int, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// mendSealed puts one flipped bit of data back, where data ends with its
-// checksum, and reports whether data is whole then.
-func mendSealed(data []byte) bool {
-	n := len(data) - 4
-	if n < 0 {
-		return false
-	}
-	sum := binary.LittleEndian.Uint32(data[n:])
-	if pebbleSum(data[:n]) == sum {
-		return true
-	}
-	bit, ok := mendBit(data[:n], sum)
-	if ok {
-		data[bit/8] ^= 1 << (bit % 8)
-	}
-	return ok
 }

@@ -124,6 +124,12 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 	// (v2.1.7, fileCacheKey.Shard divides by zero).
 	p.files = pebble.NewFileCache(max(1, runtime.GOMAXPROCS(0)), pebble.FileCacheSize(po.MaxOpenFiles))
 	po.FileCache = p.files
+	if !o.ReadOnly {
+		// What an opening takes for garbage is kept until it proves right.
+		if err := p.cleaner.hold(fs, fs.PathJoin(fs.PathDir(dir), heldDir)); err != nil {
+			return nil, err
+		}
+	}
 	p.stuck = make(chan error, 1)
 	p.opening.Store(true)
 	opened := make(chan error, 1)
@@ -142,6 +148,20 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 		return nil, err
 	}
 	return p, nil
+}
+
+// heldDir is the folder for what an opening found obsolete, beside that of the
+// database.
+const heldDir = "held"
+
+// Accept ends the doubt about an opening: what it found obsolete is removed, or
+// kept in folder keep where that is not empty.
+func (p *pebbleEngine) Accept(keep string) error {
+	if keep == "" {
+		return p.cleaner.release()
+	}
+	_, err := p.cleaner.keepHeld(freeName(p.fs, keep, heldDir))
+	return err
 }
 
 // stuckAt stops an opening that meets damage where Pebble would try again for

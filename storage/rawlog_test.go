@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -237,7 +238,7 @@ func FuzzRawLog(f *testing.F) {
 		if _, err := readManifest(fs, "MANIFEST-000001"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := decodeEdit(b); err != nil && err != errEdit {
+		if _, err := decodeEdit(b); err != nil && !errors.Is(err, errEdit) {
 			t.Fatal(err)
 		}
 	})

@@ -130,7 +130,6 @@ type rawTable struct {
 	last    []byte // the last key seen
 	seen    bool
 	rows    uint64 // keys read, whether asked for or not
-	all     bool   // no block was passed over
 	deleted uint64 // range deletions
 }
 

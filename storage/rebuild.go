@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"slices"
 	"strings"
 
@@ -214,9 +215,7 @@ func (r *rebuild) find(from []string) error {
 			}
 			if _, is := cutNumber(base, "MANIFEST-", ""); is {
 				if m, err := readManifest(r.fs, f.path); err == nil {
-					for k, v := range m.seqs {
-						r.seqs[k] = v
-					}
+					maps.Copy(r.seqs, m.seqs)
 				}
 			}
 			if !ok && !f.log {

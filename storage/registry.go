@@ -112,14 +112,13 @@ func (s *Store) loadEntry(key, value []byte) error {
 	return nil
 }
 
-func (s *Store) addState(id seriesID, k series.Key, phase series.Time) *state {
+func (s *Store) addState(id seriesID, k series.Key, phase series.Time) {
 	st := &state{id: id, key: k, mu: newLock()}
 	st.setLedger(&ledger{}, nil)
 	st.place.Store(&series.Grid{Interval: k.Interval, Phase: phase})
 	s.states[k] = st
 	s.ids[id] = st
 	s.nextID = max(s.nextID, id+1)
-	return st
 }
 
 // create returns the state of a series and registers it first if it is new.

@@ -735,7 +735,7 @@ func (d *sim) afterError(ctx context.Context, o *simOp, cause error) error {
 			f, err = d.truth.compare(ctx, d.store, o.now, false, nil)
 			return err
 		}); err != nil {
-			return fmt.Errorf("after %q: %w", cause, err)
+			return fmt.Errorf("after %w: %w", cause, err)
 		}
 		for k, t := range d.truth.series {
 			t.undo(f.steps[k])

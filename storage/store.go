@@ -237,6 +237,13 @@ func (s *Store) openFiles(db, tmp string) error {
 	if err := s.check(done); err != nil || s.opts.ReadOnly {
 		return err
 	}
+	keep := ""
+	if len(s.foundNow) > 0 {
+		keep = s.keepDir()
+	}
+	if err := s.eng.Accept(keep); err != nil {
+		return fmt.Errorf("put away what the engine no longer needs: %w", err)
+	}
 	s.head, err = openHead(s.guard.FS(), s.dir, m, s.stamp, s.id, s.opts.Fatal, func(t *trail) error {
 		return s.beginTrail(s.eng, t, s.stamp)
 	})

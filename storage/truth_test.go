@@ -271,7 +271,7 @@ var errLost = errors.New("lost")
 // bar is lost, wrong, back again, or a write is there by half.
 func (t *seriesTruth) compareBars(ctx context.Context, s held, srcs sourceNames, asides map[string]bool, atLeast int) (int, error) {
 	var got series.Columns
-	if err := s.Read(ctx, t.key, series.Span{}, storage.ReadOptions{}, &got); err != nil && !(errors.Is(err, series.ErrNoSeries) && (t.bars == 0 || len(t.loose) > 0)) {
+	if err := s.Read(ctx, t.key, series.Span{}, storage.ReadOptions{}, &got); err != nil && (!errors.Is(err, series.ErrNoSeries) || t.bars != 0 && len(t.loose) == 0) {
 		return 0, fmt.Errorf("read %s: %w", t.key, err)
 	}
 	open := t.openSlots()
@@ -608,7 +608,7 @@ func (t *seriesTruth) compareEvidence(ctx context.Context, s *storage.Store, now
 		return nil
 	}
 	if _, err := s.Info(t.key); err != nil {
-		if errors.Is(err, series.ErrNoSeries) && len(t.evidence) == 0 && !(done && t.pendingEvidence != nil) {
+		if errors.Is(err, series.ErrNoSeries) && len(t.evidence) == 0 && (!done || t.pendingEvidence == nil) {
 			return nil
 		}
 		return err
