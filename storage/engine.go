@@ -1,6 +1,9 @@
 package storage
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // The engine seam. Everything that the store keeps goes through these few
 // operations on ordered keys, so that an engine other than Pebble can carry
@@ -89,6 +92,8 @@ type engine interface {
 	// that could not be read.
 	RepairFile(path, keep string) (lost []keyRange, err error)
 	Stats() EngineStats
+	// Slow is for how long the disk has not answered; 0 is that it answers.
+	Slow() time.Duration
 	Close() error
 }
 

@@ -223,6 +223,22 @@ func (p *pebbleEngine) slow(i pebble.DiskSlowInfo) {
 	p.logger.Warn("the disk is slow", "path", i.Path, "operation", i.OpType.String(), "took", i.Duration)
 }
 
+// slowMemory is how long the disk counts as slow behind the last time it was:
+// Pebble says so again every 2 s while an operation lasts.
+const slowMemory = 5 * time.Second
+
+func (p *pebbleEngine) Slow() time.Duration {
+	at := p.slowAt.Load()
+	if at == 0 {
+		return 0
+	}
+	since := time.Duration(time.Now().UnixNano() - at)
+	if since > slowMemory {
+		return 0
+	}
+	return time.Duration(p.slowFor.Load()) + since
+}
+
 func (p *pebbleEngine) Batch() batch { return &pebbleBatch{Batch: p.db.NewBatch()} }
 
 func (p *pebbleEngine) Commit(b batch, durable bool) (func() error, error) {

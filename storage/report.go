@@ -4,8 +4,6 @@ import (
 	"encoding/hex"
 	"slices"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Health is how a store stands with its disk.
@@ -32,6 +30,7 @@ func (s *Store) Health() Health {
 	if since, n := s.guard.waiting(); n > 0 {
 		h.Waiting = since
 	}
+	h.SlowSince = s.eng.Slow()
 	s.mu.RLock()
 	h.Damages = int64(len(s.foundNow))
 	s.mu.RUnlock()
@@ -51,4 +50,4 @@ func (s *Store) ID() string { return hex.EncodeToString(s.id[:]) }
 
 // BackupIn reads the manifest of a backup on the disk of the machine; see
 // [ReadBackup].
-func BackupIn(dir string) (Backup, error) { return ReadBackup(vfs.Default, dir) }
+func BackupIn(dir string) (Backup, error) { return ReadBackup(nil, dir) }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -160,21 +161,21 @@ func fewRuns(rs []series.Run) []series.Run {
 	if len(rs) <= trailRuns {
 		return rs
 	}
-	// Join where the distance is least: sort the distances, keep the largest.
-	gaps := make([]int64, 0, len(rs)-1)
+	// Split where the distance is greatest.
+	splits := make([]int, 0, len(rs)-1) // at the beginning of run i
 	for i := 1; i < len(rs); i++ {
-		gaps = append(gaps, int64(rs[i].From-rs[i-1].To))
+		splits = append(splits, i)
 	}
-	slices.Sort(gaps)
-	limit := gaps[len(gaps)-trailRuns+1]
-	out := []series.Run{rs[0]}
-	for _, r := range rs[1:] {
-		last := &out[len(out)-1]
-		if int64(r.From-last.To) < limit || len(out) == trailRuns {
-			last.To = r.To
-			continue
-		}
-		out = append(out, r)
+	slices.SortFunc(splits, func(a, b int) int {
+		return cmp.Compare(rs[b].From-rs[b-1].To, rs[a].From-rs[a-1].To)
+	})
+	splits = splits[:trailRuns-1]
+	slices.Sort(splits)
+	out := make([]series.Run, 0, trailRuns)
+	at := 0
+	for _, i := range append(splits, len(rs)) {
+		out = append(out, series.Run{From: rs[at].From, To: rs[i-1].To})
+		at = i
 	}
 	return out
 }
