@@ -44,8 +44,9 @@ type pebbleEngine struct {
 	slowAt  atomic.Int64   // when the disk was last found slow, Unix ns
 	slowFor atomic.Int64   // how long it took then, ns
 	crowded func() bool
-	opening atomic.Bool
-	stuck   chan error // gets what an opening cannot get past
+	phase   atomic.Int32 // of the opening
+	tries   atomic.Int32 // of the opening that met damage
+	stuck   chan error   // gets what an opening cannot get past
 
 	metering sync.Mutex // one look at the metrics at a time
 	metrics  atomic.Pointer[EngineStats]
@@ -131,7 +132,6 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 		}
 	}
 	p.stuck = make(chan error, 1)
-	p.opening.Store(true)
 	opened := make(chan error, 1)
 	go func() {
 		db, err := pebble.Open(dir, po)
@@ -140,7 +140,9 @@ func openPebble(fs vfs.FS, dir, tmp string, loose bool, o Options) (*pebbleEngin
 	}()
 	select {
 	case err := <-opened:
-		p.opening.Store(false)
+		if !p.phase.CompareAndSwap(phaseOpening, phaseOpen) {
+			return nil, <-p.stuck
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -169,15 +171,29 @@ func (p *pebbleEngine) Accept(keep string) error {
 // tables that are there are read. The opening cannot be interrupted, so it is
 // left standing where it is; nothing of it goes on.
 func (p *pebbleEngine) stuckAt(err error) {
-	if err = damaged(err); !p.opening.Load() || !errors.Is(err, series.ErrCorrupt) {
+	if p.phase.Load() == phaseOpen {
 		return
 	}
-	select {
-	case p.stuck <- err:
-	default:
+	if err = damaged(err); !errors.Is(err, series.ErrCorrupt) || p.tries.Add(1) < stuckTries {
+		return // a compaction gives up by itself
 	}
-	select {}
+	if p.phase.CompareAndSwap(phaseOpening, phaseStuck) {
+		p.stuck <- err
+	}
+	if p.phase.Load() == phaseStuck {
+		select {}
+	}
 }
+
+// The phases of an opening.
+const (
+	phaseOpening = iota
+	phaseOpen
+	phaseStuck
+	// stuckTries is how often an opening may meet damage. A flush that fails is
+	// repeated at once, everything else a few times at most.
+	stuckTries = 32
+)
 
 // damage notes a file that was found damaged. It runs on read paths, so it does
 // not wait: whoever reads next reports the file again.
@@ -505,7 +521,7 @@ func refused(err error) bool {
 		return false // the disk, not what is on it
 	}
 	for _, text := range [...]string{
-		"invalid marker filename", "unknown format major version", "!= merger name from options",
+		"invalid marker filename", "!= merger name from options",
 		"!= comparer name from options", "invalid key/value syntax", "could not open manifest file", "pebble: manifest file",
 	} {
 		if strings.Contains(err.Error(), text) {

@@ -138,7 +138,7 @@ func preflight(fs vfs.FS, db string) (preflightState, error) {
 	default:
 		st.kind = preflightGood
 	}
-	if format, _ := readMarker(names, formatMarker); format == "" && st.kind == preflightGood && len(tables)+len(logs) > 0 {
+	if format, _ := readMarker(names, formatMarker); !readableFormat(format) && st.kind == preflightGood && len(tables)+len(logs) > 0 {
 		// Pebble opens what has no format as new, or refuses it.
 		st.kind, st.why = preflightMarker, "the marker of the format is missing"
 	}
@@ -377,7 +377,8 @@ func fixMarker(fs vfs.FS, db string, st preflightState) error {
 	}
 	for _, n := range names {
 		// Pebble does not open a folder with a marker that it cannot read.
-		if rest, ok := strings.CutPrefix(n, "marker."); ok && !readableMarker(rest) {
+		rest, ok := strings.CutPrefix(n, "marker.")
+		if value, is := strings.CutPrefix(rest, formatMarker+"."); ok && (!readableMarker(rest) || is && !readableFormat(value[strings.IndexByte(value, '.')+1:])) {
 			if err := fs.Remove(fs.PathJoin(db, n)); err != nil {
 				return err
 			}
@@ -402,6 +403,13 @@ func fixMarker(fs vfs.FS, db string, st preflightState) error {
 		}
 	}
 	return nil
+}
+
+// readableFormat reports whether Pebble can read the value of the marker of the
+// format.
+func readableFormat(value string) bool {
+	n, err := strconv.ParseUint(value, 10, 64)
+	return err == nil && n > 0
 }
 
 // readableMarker reports whether Pebble can read the name of a marker behind

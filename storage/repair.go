@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -76,6 +77,10 @@ func (s *Store) openEngine(db, tmp string) (done []string, err error) {
 		}
 	}
 	eng, err := openPebble(fs, db, tmp, loose, s.opts)
+	if err != nil && strings.Contains(err.Error(), "unknown format major version") {
+		// Of a newer program, as far as anybody can tell: nothing to repair.
+		return nil, &FormatError{Dir: s.dir, Have: formatNow + 1, Known: formatNow}
+	}
 	if err != nil && errors.Is(damaged(err), series.ErrCorrupt) && !s.opts.ReadOnly {
 		// Pebble refuses some of the ends that a crash leaves of a log.
 		if torn, terr := s.mendTorn(db); terr != nil {
