@@ -75,6 +75,13 @@ func (s *Store) Backup(ctx context.Context, dir string, o BackupOptions) (Backup
 	} else if !errors.Is(err, errNotExist) {
 		return Backup{}, err
 	}
+	for _, own := range [...]string{"db", "tmp", damagedDir, heldDir} {
+		for at := dir; fs.PathDir(at) != at; at = fs.PathDir(at) {
+			if at == fs.PathJoin(s.dir, own) {
+				return Backup{}, fmt.Errorf("backup folder %s lies in the store itself: name one outside of %s", dir, s.dir)
+			}
+		}
+	}
 	if err := s.flushAll(ctx); err != nil && !errors.Is(err, series.ErrCorrupt) {
 		return Backup{}, err
 	}
@@ -127,7 +134,7 @@ func (s *Store) backup(ctx context.Context, dir string, o BackupOptions) (Backup
 	}
 	b := Backup{
 		Version: backupVersion, Program: o.Program, ID: hex.EncodeToString(s.id[:]), Format: formatNow,
-		Created: now.at, Copied: o.Copy, Root: now.shown(),
+		Created: s.opts.Now(), Copied: o.Copy, Root: now.shown(),
 	}
 	for _, st := range s.all() {
 		b.Series++

@@ -95,7 +95,7 @@ func (s *Store) keepDamages(ds []Damage) {
 }
 
 func (s *Store) logDamage(d *Damage) {
-	s.opts.Logger.Error("damage found", "series", d.Key.String(), "span", d.Span.String(), "bars", d.Bars, "what", d.What, "found", d.Found)
+	s.opts.Logger.Error("damage found", "what", d.String(), "bars", d.Bars, "found", d.Found)
 }
 
 // report records what was found: in the store where it can be written, in the

@@ -290,10 +290,10 @@ func (r *reconciler) rebuild() error {
 	}
 	l = r.ledger
 	if n := old.evidences - l.evidences; r.st.unreadable == nil && (n != 0 || old.evidence != l.evidence) {
-		r.damages = append(r.damages, Damage{Key: r.st.key, What: fmt.Sprintf("evidence of absence was lost: %d of %d entries are left", l.evidences, old.evidences), Found: r.found})
+		r.damages = append(r.damages, Damage{Key: r.st.key, What: fmt.Sprintf("evidence of absence was lost or changed: %d entries are there, %d were recorded", l.evidences, old.evidences), Found: r.found})
 	}
 	if n := old.asides - l.asides; r.st.unreadable == nil && (n != 0 || old.aside != l.aside) {
-		r.damages = append(r.damages, Damage{Key: r.st.key, What: fmt.Sprintf("entries of the quarantine were lost: %d of %d are left", l.asides, old.asides), Found: r.found})
+		r.damages = append(r.damages, Damage{Key: r.st.key, What: fmt.Sprintf("entries of the quarantine were lost or changed: %d are there, %d were recorded", l.asides, old.asides), Found: r.found})
 	}
 	r.st.explained.Store(l.evidences > 0)
 	r.st.aside.Store(l.asides > 0)
