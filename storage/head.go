@@ -272,6 +272,10 @@ func openHead(fs vfs.FS, dir string, old headMark, now stamp, id storeID, fatal 
 	if err == nil {
 		err = h.trail.sync()
 	}
+	// HEAD must not name a trail that a power cut takes away.
+	if err == nil {
+		err = syncDir(fs, dir)
+	}
 	if err == nil {
 		err = h.openFile(old.slot)
 	}

@@ -3,6 +3,7 @@ package storage
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -259,11 +260,13 @@ func (s *Store) loadBlock(r reader, st *state, sum *summary, dst *block.Columns)
 		w := workerPool.Get().(*worker)
 		defer workerPool.Put(w)
 		var err error
-		version, err = decodeBlock(&w.dec, st.id, sum.block, v, block.All, dst)
-		return err
+		if version, err = decodeBlock(&w.dec, st.id, sum.block, v, block.All, dst); err != nil {
+			return corruptBlock(st, sum.block, err.Error())
+		}
+		return nil
 	})
 	if err != nil {
-		return corruptBlock(st, sum.block, err.Error())
+		return blockFault(st, sum.block, err)
 	}
 	if !found {
 		dst.Reset()
@@ -276,7 +279,7 @@ func (s *Store) loadBlock(r reader, st *state, sum *summary, dst *block.Columns)
 	}
 	rs, err := readRows(r, st.id, sum.block, version, sum.rows)
 	if err != nil {
-		return corruptBlock(st, sum.block, err.Error())
+		return blockFault(st, sum.block, err)
 	}
 	*dst = overlay(dst, rs)
 	return nil
@@ -318,9 +321,30 @@ func readRows(r reader, id seriesID, b int64, version uint64, groups uint32) ([]
 		return nil, err
 	}
 	if n != groups {
-		return nil, fmt.Errorf("%d of %d groups of rows are there", n, groups)
+		return nil, fmt.Errorf("%w: %d of %d groups are there", errRows, n, groups)
 	}
 	return latestRows(rs), nil
+}
+
+// blockFault says which bars cannot be read if err tells of damage. An error of
+// the disk is left as it is: it may be gone the next time, and what is stored
+// must not be set aside for it.
+func blockFault(st *state, b int64, err error) error {
+	if _, ok := errors.AsType[*CorruptError](err); ok || !tellsDamage(err) {
+		return err
+	}
+	return corruptBlock(st, b, err.Error())
+}
+
+// tellsDamage reports whether err says that what was read is not what was
+// written.
+func tellsDamage(err error) bool {
+	for _, e := range [...]error{series.ErrCorrupt, errPage, errLedger, errRows, errJournal, errEvidence, errStamp} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func corruptBlock(st *state, b int64, reason string) *CorruptError {

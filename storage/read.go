@@ -223,6 +223,8 @@ func (a *answer) decodeOne(w *worker, p *part) {
 		return nil
 	})
 	switch {
+	case err != nil && !tellsDamage(err):
+		a.fail(err)
 	case err != nil:
 		p.err = corruptBlock(a.st, p.block, err.Error())
 	case !found && p.rows == 0:
@@ -246,6 +248,10 @@ func (a *answer) decodeValue(w *worker, p *part, value []byte) {
 		return
 	}
 	cols, err := a.columns(w, p, value)
+	if d, ok := errors.AsType[diskError](err); ok {
+		a.fail(d.error)
+		return
+	}
 	if err != nil {
 		p.err = corruptBlock(a.st, p.block, err.Error())
 		return
@@ -300,11 +306,17 @@ func (a *answer) columns(w *worker, p *part, value []byte) (*block.Columns, erro
 	}
 	rs, err := readRows(a.r, a.st.id, p.block, version, p.rows)
 	if err != nil {
+		if !tellsDamage(err) {
+			err = diskError{err}
+		}
 		return nil, err
 	}
 	out := overlaySet(cols, rs, want)
 	return &out, nil
 }
+
+// diskError is an error that does not tell of damage.
+type diskError struct{ error }
 
 // place copies rows i to j of cols to where p belongs.
 func (a *answer) place(cols *block.Columns, i, j int, p *part) {

@@ -119,6 +119,9 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 	defer snap.snap.Close() // not Close: the store may be closing, and waits for us
 	v, err := snap.view(st.key)
 	if err != nil {
+		if !tellsDamage(err) {
+			return nil, err
+		}
 		rep.Problems = append(rep.Problems, err.Error())
 		return nil, nil
 	}
@@ -145,7 +148,10 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 			p := pages[pageOf(r.block)]
 			if p == nil {
 				if p, err = readPage(snap.snap, st.id, pageOf(r.block)); err != nil {
-					return corruptPage(st, pageOf(r.block), err)
+					if tellsDamage(err) {
+						err = corruptPage(st, pageOf(r.block), err)
+					}
+					return err
 				}
 				pages[p.number] = p
 			}
@@ -161,14 +167,15 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 		}
 		bars += int64(sum.stats.count)
 		rep.Bytes += int64(sum.stats.bytes)
-		if err := s.verifyBlock(v, sum); err != nil {
-			rep.Damaged = append(rep.Damaged, err)
+		damage, err := s.verifyBlock(v, sum)
+		if damage != nil {
+			rep.Damaged = append(rep.Damaged, damage)
 			bad = append(bad, r.block)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || !tellsDamage(err) {
 			return bad, err
 		}
 		rep.Problems = append(rep.Problems, err.Error())
@@ -176,6 +183,9 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 		return bad, nil
 	}
 	if rep.summaries, err = v.checkSums(); err != nil {
+		if !tellsDamage(err) {
+			return bad, err
+		}
 		rep.summaries = err.Error()
 	}
 	if rep.summaries != "" {
@@ -189,47 +199,57 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 }
 
 // verifyBlock decodes a block and compares it with its summary.
-func (s *Store) verifyBlock(v *view, sum *summary) *CorruptError {
+func (s *Store) verifyBlock(v *view, sum *summary) (*CorruptError, error) {
 	var cols block.Columns
 	if err := s.loadBlock(v.r, v.st, sum, &cols); err != nil {
-		if c, ok := errors.AsType[*CorruptError](err); ok {
-			return c
-		}
-		return corruptBlock(v.st, sum.block, err.Error())
+		return asDamage(err)
 	}
 	want := newSummary(sum.block, &cols)
 	switch {
 	case !slices.Equal(want.present, sum.present):
-		return corruptBlock(v.st, sum.block, "the block does not hold the bars that its summary lists")
+		return corruptBlock(v.st, sum.block, "the block does not hold the bars that its summary lists"), nil
 	case !slices.Equal(want.marks, sum.marks):
-		return corruptBlock(v.st, sum.block, "the states of its bars are not those of its summary")
+		return corruptBlock(v.st, sum.block, "the states of its bars are not those of its summary"), nil
 	case want.stats.count != sum.stats.count:
-		return corruptBlock(v.st, sum.block, fmt.Sprintf("the summary counts %d bars, the block holds %d", sum.stats.count, want.stats.count))
+		return corruptBlock(v.st, sum.block, fmt.Sprintf("the summary counts %d bars, the block holds %d", sum.stats.count, want.stats.count)), nil
 	}
 	sumNow, groups, err := storedSum(v.r, v.st.id, sum.block)
 	if err != nil {
-		return corruptBlock(v.st, sum.block, err.Error())
+		return asDamage(blockFault(v.st, sum.block, err))
 	}
 	if sumNow != sum.stats.sum || groups != sum.rows {
-		return corruptBlock(v.st, sum.block, "the stored bars are not the ones that were written last")
+		return corruptBlock(v.st, sum.block, "the stored bars are not the ones that were written last"), nil
 	}
 	if sum.rows > 0 {
-		return nil // the other figures are those of the folded part
+		return nil, nil // the other figures are those of the folded part
 	}
 	var got blockStats
 	found, err := v.r.Get(numberKey(spaceBlock, v.st.id, sum.block), func(value []byte) error {
 		version := sum.stats.version
 		var err error
-		got, err = statsOf(blockCheckKey(v.st.id, sum.block, version), value, version)
-		return err
+		if got, err = statsOf(blockCheckKey(v.st.id, sum.block, version), value, version); err != nil {
+			return corruptBlock(v.st, sum.block, "its header cannot be read: "+err.Error())
+		}
+		return nil
 	})
-	if err != nil || !found {
-		return corruptBlock(v.st, sum.block, fmt.Sprintf("its header cannot be read: %v", err))
+	if err != nil {
+		return asDamage(blockFault(v.st, sum.block, err))
+	}
+	if !found {
+		return corruptBlock(v.st, sum.block, "the block is not there"), nil
 	}
 	if !got.same(&sum.stats) {
-		return corruptBlock(v.st, sum.block, "the figures of its summary are not those of the block")
+		return corruptBlock(v.st, sum.block, "the figures of its summary are not those of the block"), nil
 	}
-	return nil
+	return nil, nil
+}
+
+// asDamage tells damage from other errors.
+func asDamage(err error) (*CorruptError, error) {
+	if c, ok := errors.AsType[*CorruptError](err); ok {
+		return c, nil
+	}
+	return nil, err
 }
 
 // same compares figures bit by bit: a NaN equals itself.
@@ -256,7 +276,10 @@ func (s *Store) setAside(ctx context.Context, st *state, bad []int64, found stri
 			continue
 		}
 		// A write may have mended it meanwhile.
-		why := s.verifyBlock(&view{s: s, st: st, r: s.eng, ledger: st.ledger}, old)
+		why, err := s.verifyBlock(&view{s: s, st: st, r: s.eng, ledger: st.ledger}, old)
+		if err != nil {
+			return 0, err
+		}
 		if why == nil {
 			continue
 		}
