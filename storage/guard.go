@@ -252,6 +252,14 @@ func (g *guard) deadly(name, what string, err error) {
 	}
 }
 
+// final hands a failed sync to Fatal, of whatever file: what the disk has of it,
+// and of others, nobody knows any more.
+func (g *guard) final(name string, err error) {
+	if err != nil && g.opts.Fatal != nil && !g.isAborted() {
+		g.opts.Fatal(fmt.Errorf("sync %s: %w", g.inner.PathBase(name), err))
+	}
+}
+
 // guardFS is the filesystem of a guard. What only reads or frees space goes
 // straight to the one below.
 type guardFS struct {
@@ -422,19 +430,19 @@ func (f *guardFile) WriteAt(p []byte, off int64) (int, error) {
 
 func (f *guardFile) Sync() error {
 	err := f.File.Sync()
-	f.g.deadly(f.name, "sync", err)
+	f.g.final(f.name, err)
 	return f.g.brake(f.table, err)
 }
 
 func (f *guardFile) SyncData() error {
 	err := f.File.SyncData()
-	f.g.deadly(f.name, "sync", err)
+	f.g.final(f.name, err)
 	return f.g.brake(f.table, err)
 }
 
 func (f *guardFile) SyncTo(n int64) (full bool, err error) {
 	full, err = f.File.SyncTo(n)
-	f.g.deadly(f.name, "sync", err)
+	f.g.final(f.name, err)
 	return full, f.g.brake(f.table, err)
 }
 
