@@ -36,7 +36,7 @@ type audit struct {
 
 func (s *Store) audit(unreadable []keyRange, done []string) error {
 	a := &audit{s: s, unreadable: unreadable, suspects: map[seriesID]string{}, fixes: map[string]*trailRecord{}}
-	for _, what := range done {
+	for _, what := range append(done, s.faults...) {
 		a.problem("%s", what)
 	}
 	if err := a.outside(); err != nil {

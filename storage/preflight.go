@@ -409,7 +409,7 @@ func fixMarker(fs vfs.FS, db string, st preflightState) error {
 // format.
 func readableFormat(value string) bool {
 	n, err := strconv.ParseUint(value, 10, 64)
-	return err == nil && n > 0
+	return err == nil && n >= uint64(pebbleFormat) // no store of ours has an older one
 }
 
 // readableMarker reports whether Pebble can read the name of a marker behind

@@ -30,7 +30,8 @@ func (s *Store) loadRegistry() error {
 			return err
 		}
 		if err := s.loadEntry(c.Key(), v); err != nil {
-			return fmt.Errorf("registry entry %q: %w", c.Key(), err)
+			// The trail may have it; audit says so if not.
+			s.faults = append(s.faults, fmt.Sprintf("the entry %q of the registry cannot be read: %v", c.Key(), err))
 		}
 	}
 	if err := c.Err(); err != nil {
@@ -103,10 +104,14 @@ func (s *Store) loadEntry(key, value []byte) error {
 			return errors.New("not a source")
 		}
 		id := binary.BigEndian.Uint32(rest)
-		if int(id) != len(s.sources) {
-			return fmt.Errorf("source %d follows source %d", id, len(s.sources)-1)
+		if id >= 1<<24 {
+			return fmt.Errorf("there is no source %d", id)
 		}
-		s.sources = append(s.sources, string(value))
+		// Names in between are lost, or come out of the trail later.
+		for int(id) >= len(s.sources) {
+			s.sources = append(s.sources, unknownSource)
+		}
+		s.sources[id] = string(value)
 		s.byName[string(value)] = series.SourceID(id)
 	}
 	return nil

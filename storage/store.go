@@ -52,6 +52,7 @@ type Store struct {
 	byName  map[string]series.SourceID
 	nextID  seriesID
 	damages []Damage
+	faults  []string // entries of the registry that could not be read
 
 	// gate keeps calls out while the store is closed or opened for writing.
 	gate    sync.RWMutex // guards what follows
@@ -289,7 +290,7 @@ func (s *Store) check(done []string) error {
 func (s *Store) load() error {
 	s.mu.Lock()
 	s.states, s.ids = make(map[series.Key]*state), make(map[seriesID]*state)
-	s.symbols, s.damages, s.nextID = make(map[string]Symbol), nil, 1 // series 0 is the stamp
+	s.symbols, s.damages, s.faults, s.nextID = make(map[string]Symbol), nil, nil, 1 // series 0 is the stamp
 	s.sources, s.byName = []string{unknownSource}, map[string]series.SourceID{unknownSource: 0}
 	s.mu.Unlock()
 	if err := s.checkFormat(); err != nil {

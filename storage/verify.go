@@ -58,6 +58,13 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 		if err != nil {
 			return rep, err
 		}
+		if o.Repair {
+			// Damaged tables first: most of them can be put right, and what they
+			// hold is then not damaged.
+			if err := s.mendNow(ctx, foundVerify); err != nil {
+				return rep, err
+			}
+		}
 		if o.Repair && len(bad) > 0 {
 			n, err := s.setAside(ctx, st, bad, foundVerify)
 			rep.Repaired += n
