@@ -243,8 +243,8 @@ func (g *guard) brake(table bool, err error) error {
 // opening that fails at its options leaves goroutines behind that die over
 // caches which are gone.
 func (g *guard) deadly(name, what string, err error) {
-	if err == nil || g.opts.Fatal == nil || g.isAborted() {
-		return
+	if err == nil || errors.Is(err, errNotExist) || g.opts.Fatal == nil || g.isAborted() {
+		return // what is not there was removed by somebody else: no fault of the disk
 	}
 	base := g.inner.PathBase(name)
 	if strings.HasSuffix(base, ".log") || strings.HasPrefix(base, "temporary.") || strings.HasPrefix(base, "OPTIONS-") {
