@@ -43,8 +43,10 @@ gate: ## torture store and program: crashes, kills, damage, full and failing dis
 torture: ## the same for hours, with power cuts (root, btrfs-progs, strace)
 	$(GO) test -p 1 ./storage ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 6h -long
 
+# Left out: what decodes damaged files on one goroutine, for hours under race.
 race: ## run the tests of the core packages under the race detector
-	$(GO) test -race -short ./series/... ./storage/... ./api/... ./cmd/...
+	$(GO) test -race -short -skip '^Test(Raw|Rebuild|RepairTable|Preflight|FlippedTables|Torture(Flips|Files|Faults|Judge))' \
+	  ./series/... ./storage/... ./api/... ./cmd/...
 
 lint: ## vet, formatting and linters
 	$(GO) vet ./...
