@@ -287,7 +287,7 @@ func (a *audit) compareSeries() map[seriesID]*loss {
 		last[r.series] = r
 		st := a.s.ids[r.series]
 		// What a series has whose ledger is gone is found by reading all of it.
-		if st == nil || st.unreadable != nil || r.change <= st.ledger.changes {
+		if st == nil || st.unreadable != nil || r.change <= st.ledger.changes && a.journaled(r) {
 			continue
 		}
 		l := out[r.series]
@@ -319,6 +319,16 @@ func (a *audit) compareSeries() map[seriesID]*loss {
 		}
 	}
 	return out
+}
+
+// journaled reports whether the journal has the change of a record: a loss in
+// the middle leaves later changes of the same series.
+func (a *audit) journaled(r *trailRecord) bool {
+	if r.kind != trailChange {
+		return true
+	}
+	found, err := a.s.eng.Get(journalKey(r.change), func([]byte) error { return nil })
+	return found || err != nil
 }
 
 // compareHead compares the stamp with HEAD.
