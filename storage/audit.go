@@ -185,21 +185,32 @@ func (a *audit) compareRegistry() {
 // loadFixes takes entries of the registry over that the engine lost.
 func (s *Store) loadFixes(fixes map[string]*trailRecord) error {
 	for _, k := range slices.Sorted(maps.Keys(fixes)) {
+		key, value := []byte(k), fixes[k].value
+		if bytes.HasPrefix(key, damagePrefix) {
+			d, err := loadDamage(key, value)
+			if err != nil {
+				return fmt.Errorf("record of damage %q of the trail: %w", k, err)
+			}
+			s.damages = append(slices.DeleteFunc(s.damages, func(x Damage) bool { return x.ID == d.ID }), d)
+		}
 		if k[0] != spaceRegistry {
 			continue
 		}
-		if err := s.loadEntry([]byte(k), fixes[k].value); err != nil {
+		if err := s.loadEntry(key, value); err != nil {
 			return fmt.Errorf("registry entry %q of the trail: %w", k, err)
 		}
 		if k[1] == registrySeries {
-			if st := s.ids[seriesID(binary.BigEndian.Uint32([]byte(k[2:])))]; st != nil {
+			if st := s.ids[seriesID(binary.BigEndian.Uint32(key[2:]))]; st != nil {
 				if err := s.loadLedger(st); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	return nil
+	if len(fixes) == 0 {
+		return nil
+	}
+	return s.markAll()
 }
 
 // checkSeries compares every ledger with the sums of what belongs to it.

@@ -51,6 +51,11 @@ func (s *Store) loadRegistry() error {
 	}); err != nil {
 		return fmt.Errorf("records of damage: %w", err)
 	}
+	return s.markAll()
+}
+
+// markAll tells every series whether it has evidence and quarantined bars.
+func (s *Store) markAll() error {
 	if err := s.markStates(spaceEvidence, func(st *state) { st.explained.Store(true) }); err != nil {
 		return err
 	}
