@@ -177,13 +177,22 @@ func (s *Store) Aside(ctx context.Context, key *series.Key) iter.Seq2[Entry, err
 			return
 		}
 		defer s.leave()
-		lo, hi := []byte{spaceAside}, []byte{spaceAside + 1}
-		if key != nil {
+		lo, hi, sts := []byte{spaceAside}, []byte{spaceAside + 1}, []*state(nil)
+		if key == nil {
+			sts = s.all()
+		} else {
 			st := s.lookup(*key)
 			if st == nil {
 				return
 			}
-			lo, hi = seriesKey(spaceAside, st.id), seriesKey(spaceAside, st.id+1)
+			lo, hi, sts = seriesKey(spaceAside, st.id), seriesKey(spaceAside, st.id+1), []*state{st}
+		}
+		// A bar that waits to be written may be one that goes into quarantine.
+		for _, st := range sts {
+			if err := s.settleForRead(ctx, st); err != nil {
+				yield(Entry{}, err)
+				return
+			}
 		}
 		c, err := s.eng.Cursor(lo, hi)
 		if err != nil {

@@ -141,6 +141,19 @@ func (s *Store) flushAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// settleForRead is settle for one who only reads: what keeps the bars waiting,
+// such as a full disk, does not keep the rest from being read.
+func (s *Store) settleForRead(ctx context.Context, st *state) error {
+	if st.waiting.Load() == 0 {
+		return nil
+	}
+	h, err := s.holdForRead(ctx, st)
+	if h != nil {
+		h.release()
+	}
+	return err
+}
+
 // holdForRead takes the lock of a series for a reader and writes out waiting
 // bars. It returns nil where a writer has the lock and does not come to an end:
 // the reader then asks the engine, which knows all but what still waits. Damage

@@ -329,13 +329,18 @@ func (s *Store) verifyJournal(ctx context.Context, rep *VerifyReport) error {
 			_, err = decodeJournal(v)
 		}
 		if err != nil {
+			if !tellsDamage(err) {
+				return err // the disk failed to read, which says nothing of what it holds
+			}
 			rep.Problems = append(rep.Problems, fmt.Sprintf("journal entry %x: %v", c.Key()[1:], err))
 		}
 	}
-	if err := c.Err(); err != nil {
+	err = c.Err()
+	if err != nil && tellsDamage(err) {
 		rep.Problems = append(rep.Problems, "journal: "+err.Error())
+		return nil
 	}
-	return nil
+	return err
 }
 
 // checkSums compares pages, evidence and quarantine with the ledger and says
