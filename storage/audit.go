@@ -485,18 +485,8 @@ func (s *Store) markLost(ctx context.Context, st *state, l *loss) error {
 			}
 		}
 	}
-	known, err := s.evidence(st)
-	if err != nil {
+	if err := c.explainLost(l.runs); err != nil {
 		return err
-	}
-	explained := make([]series.Run, 0, len(known))
-	for _, e := range known {
-		explained = series.Join(explained, e.Run)
-	}
-	for _, r := range series.Subtract(nil, l.runs, explained) {
-		if err := c.explain(Absence{Run: r, State: series.StateQuarantined, Reason: lostReason}); err != nil {
-			return err
-		}
 	}
 	for _, r := range l.runs {
 		c.damages = append(c.damages, Damage{Key: st.key, Span: st.grid().Span(r), What: l.what(), Found: foundOpen})

@@ -114,6 +114,25 @@ func evidencePair(id seriesID, g Absence) (key, value []byte) {
 	return numberKey(spaceEvidence, id, int64(g.From)), append(v, g.Reason...)
 }
 
+// explainLost quarantines the slots of runs, which ascend, that no evidence
+// explains.
+func (c *change) explainLost(runs []series.Run) error {
+	known, err := c.s.evidence(c.st)
+	if err != nil {
+		return err
+	}
+	explained := make([]series.Run, 0, len(known))
+	for _, e := range known {
+		explained = series.Join(explained, e.Run)
+	}
+	for _, r := range series.Subtract(nil, runs, explained) {
+		if err := c.explain(Absence{Run: r, State: series.StateQuarantined, Reason: lostReason}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // evidence returns all that is recorded of a series.
 func (s *Store) evidence(st *state) ([]Absence, error) {
 	c, err := s.eng.Cursor(nil, nil)

@@ -130,20 +130,7 @@ func (w *writer) stayQuarantined(b int64, i, j int) error {
 	if len(rest) == 0 {
 		return nil
 	}
-	known, err := w.s.evidence(w.st)
-	if err != nil {
-		return err
-	}
-	var explained []series.Run
-	for _, e := range known {
-		explained = series.Join(explained, e.Run)
-	}
-	for _, r := range series.Subtract(nil, rest, explained) {
-		if err := w.explain(Absence{Run: r, State: series.StateQuarantined, Reason: lostReason}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.explainLost(rest)
 }
 
 // added records the slots of bars i to j as new.

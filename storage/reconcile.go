@@ -322,19 +322,8 @@ func (r *reconciler) missing(old *ledger) error {
 			taken = series.Join(taken, series.Run{From: start + series.Slot(p.from), To: start + series.Slot(p.to)})
 		}
 	}
-	known, err := r.s.evidence(r.st)
-	if err != nil {
+	if err := r.explainLost(series.Subtract(nil, []series.Run{run}, taken)); err != nil {
 		return err
-	}
-	var explained []series.Run
-	for _, e := range known {
-		explained = series.Join(explained, e.Run)
-	}
-	empty := series.Subtract(nil, series.Subtract(nil, []series.Run{run}, taken), explained)
-	for _, x := range empty {
-		if err := r.explain(Absence{Run: x, State: series.StateQuarantined, Reason: lostReason}); err != nil {
-			return err
-		}
 	}
 	r.damages = append(r.damages, Damage{
 		Key: r.st.key, Span: r.st.grid().Span(run), Bars: lost, Found: r.found,

@@ -19,22 +19,13 @@ type seriesMeta struct {
 }
 
 func (s *Store) loadRegistry() error {
-	c, err := s.eng.Cursor([]byte{spaceRegistry}, []byte{spaceRegistry + 1})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	for ok := c.First(); ok; ok = c.Next() {
-		v, err := c.Value()
-		if err != nil {
-			return err
-		}
-		if err := s.loadEntry(c.Key(), v); err != nil {
+	if err := eachPair(s.eng, []byte{spaceRegistry}, []byte{spaceRegistry + 1}, func(k, v []byte) error {
+		if err := s.loadEntry(k, v); err != nil {
 			// The trail may have it; audit says so if not.
-			s.faults = append(s.faults, fmt.Sprintf("the entry %q of the registry cannot be read: %v", c.Key(), err))
+			s.faults = append(s.faults, fmt.Sprintf("the entry %q of the registry cannot be read: %v", k, err))
 		}
-	}
-	if err := c.Err(); err != nil {
+		return nil
+	}); err != nil {
 		return err
 	}
 	for _, st := range s.states {
