@@ -497,7 +497,7 @@ func (d *sim) step(ctx context.Context, o *simOp) error {
 	case errors.Is(err, errFatal):
 		d.count.add("fatal", 1)
 		return d.crash(ctx, o, d.takePoint(), true)
-	case err != nil && d.fs.failed() == d.failed && !(stillFull(err) && d.fs.failed() > 0):
+	case err != nil && d.fs.failed() == d.failed && (d.fs.failed() == 0 || !stillFull(err)):
 		return fmt.Errorf("no call failed, but the operation did: %w", err)
 	case err != nil && isHarness(err):
 		return err
