@@ -2,11 +2,8 @@ package series
 
 import (
 	"cmp"
-	"fmt"
 	"iter"
 	"slices"
-	"strings"
-	"sync"
 )
 
 // Calendar knows when a market was open. It is immutable and safe for
@@ -16,8 +13,10 @@ import (
 // A calendar answers inside [Calendar.Valid] only: outside of it nothing is
 // known, and nothing is claimed to be open or closed.
 type Calendar struct {
-	name  string
-	valid Span
+	name, title, zone string
+	aliases           []string
+	valid             Span
+	always            bool // no sessions: the days UTC are
 	// sessions are in order and do not overlap; open is the set of spans in
 	// which the market was open: the sessions without their breaks.
 	sessions   []Session
@@ -55,56 +54,20 @@ type Exception struct {
 	// Reason is for a person: "Good Friday", "hurricane Sandy".
 	Reason string
 	Notice Notice
-	Source string // the document that says so
+	// Announced is midnight UTC of the date on which an ad-hoc exception became
+	// known; 0 where nobody wrote that down.
+	Announced Time
+	Source    string // the document that says so
 }
 
 // always answers for every instant that Barkeep accepts.
-var always = &Calendar{name: "24x7", valid: Span{MinTime, MaxTime + 1}}
+var always = &Calendar{
+	name: "24x7", title: "Always open", zone: "UTC", always: true,
+	valid: Span{MinTime, MaxTime + 1}, open: []Span{{MinTime, MaxTime + 1}},
+}
 
 // Always returns the 24x7 calendar.
 func Always() *Calendar { return always }
-
-// The built-in exchange calendars, each built on first use. A table that does
-// not build is a bug of ours; a test builds them all.
-var builtin = []struct {
-	name  string
-	build func() *Calendar
-}{
-	{"XNAS", sync.OnceValue(func() *Calendar { return mustCalendar(xnas()) })},
-	{"XNYS", sync.OnceValue(func() *Calendar { return mustCalendar(xnys()) })},
-}
-
-func mustCalendar(d CalendarData) *Calendar {
-	c, err := NewCalendar(d)
-	if err != nil {
-		panic("series: " + err.Error())
-	}
-	return c
-}
-
-// CalendarByName returns a built-in calendar: "24x7", "XNYS" or "XNAS", which
-// has the same sessions as XNYS. Case matters. The error lists the names.
-func CalendarByName(name string) (*Calendar, error) {
-	if name == always.name {
-		return always, nil
-	}
-	for _, b := range builtin {
-		if b.name == name {
-			return b.build(), nil
-		}
-	}
-	return nil, fmt.Errorf("calendar %q is not one of %s", name, strings.Join(CalendarNames(), " "))
-}
-
-// CalendarNames returns the names of the built-in calendars, 24x7 first, the
-// exchanges sorted.
-func CalendarNames() []string {
-	names := []string{always.name}
-	for _, b := range builtin {
-		names = append(names, b.name)
-	}
-	return names
-}
 
 // Name is the name of the calendar: a market identifier code, or "24x7".
 func (c *Calendar) Name() string { return c.name }
@@ -112,8 +75,18 @@ func (c *Calendar) Name() string { return c.name }
 // String is the name of the calendar.
 func (c *Calendar) String() string { return c.name }
 
-// AlwaysOpen reports whether the market never closes.
-func (c *Calendar) AlwaysOpen() bool { return c.sessions == nil }
+// Title is the name for a person.
+func (c *Calendar) Title() string { return c.title }
+
+// Aliases are further names. The result must not be changed.
+func (c *Calendar) Aliases() []string { return c.aliases }
+
+// Zone is the IANA name of the zone in which the market keeps its hours.
+func (c *Calendar) Zone() string { return c.zone }
+
+// AlwaysOpen reports whether the market never closes, but for pauses. Its
+// sessions are the days UTC.
+func (c *Calendar) AlwaysOpen() bool { return c.always }
 
 // Valid is the span of time for which the calendar answers. Outside of it
 // whether the market was open is unknown.
@@ -125,15 +98,19 @@ func (c *Calendar) OpenAt(t Time) (open, known bool) {
 	if !c.valid.Contains(t) {
 		return false, false
 	}
-	if c.AlwaysOpen() {
-		return true, true
-	}
 	i := c.openFrom(t)
 	return i < len(c.open) && c.open[i].From <= t, true
 }
 
 // openFrom is the index of the first open span that ends after t.
 func (c *Calendar) openFrom(t Time) int {
+	if c.always { // few pauses, many days
+		i, found := slices.BinarySearchFunc(c.open, t, func(s Span, t Time) int { return cmp.Compare(s.To, t) })
+		if found {
+			i++
+		}
+		return i
+	}
 	day := floorDiv(int64(t), int64(Day)) - c.firstDay
 	if day < 0 {
 		return 0
@@ -274,13 +251,35 @@ func (c *Calendar) AppendExpected(dst []Run, g Grid, r Run) []Run {
 		return dst
 	}
 	switch {
-	case c.AlwaysOpen():
+	case c.always && len(c.open) == 1:
 		return append(dst, r)
+	case c.always:
+		return c.appendUnpaused(dst, g, r)
 	case g.Interval.Intraday():
 		return c.appendIntraday(dst, g, r)
 	default:
 		return c.appendDates(dst, g, r)
 	}
+}
+
+// appendUnpaused appends the slots of any interval that are not shut as a whole.
+func (c *Calendar) appendUnpaused(dst []Run, g Grid, r Run) []Run {
+	to := g.Time(r.To)
+	keep := len(dst) // what dst held before is not joined
+	for _, s := range c.open[c.openFrom(g.Time(r.From)):] {
+		if s.From >= to {
+			break
+		}
+		x := Run{g.SlotAt(max(s.From, g.Time(r.From))), g.SlotAt(min(s.To, to)-1) + 1}.Intersect(r)
+		switch n := len(dst); {
+		case x.Empty():
+		case n > keep && x.From <= dst[n-1].To:
+			dst[n-1].To = max(dst[n-1].To, x.To)
+		default:
+			dst = append(dst, x)
+		}
+	}
+	return dst
 }
 
 func (c *Calendar) appendIntraday(dst []Run, g Grid, r Run) []Run {

@@ -141,16 +141,16 @@ func lunch() series.CalendarData {
 			{From: "2024-11-05", Days: series.MondayToFriday, Open: "09:00", Close: "15:30", Breaks: []series.Break{{From: "11:30", To: "12:30"}}},
 		},
 		Yearly: []series.YearlyChange{
-			{Reason: "New Year", On: series.DayRule{Month: time.January, Day: 1, Observed: series.NextMonday}},
-			{Reason: "last session", On: series.DayRule{Month: time.December, Day: 30}, Close: "11:30"},
-			{Reason: "first session", On: series.DayRule{Month: time.January, Day: 4}, Open: "10:00"},
-			{Reason: "Boxing Day", On: series.DayRule{Month: time.December, Day: 26, Observed: series.TwoDaysLater}, From: 2020, To: 2022},
+			{Reason: "New Year", On: series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: 2, time.Sunday: 1}}},
+			{Reason: "last session", On: series.DayRule{Month: time.December, Day: 30}, Hours: series.Hours{Close: "11:30"}},
+			{Reason: "first session", On: series.DayRule{Month: time.January, Day: 4}, Hours: series.Hours{Open: "10:00"}},
+			{Reason: "Boxing Day", On: series.DayRule{Month: time.December, Day: 26, Move: [7]int8{time.Saturday: 2, time.Sunday: 2}}, From: 2020, To: 2022},
 		},
 		Dated: []series.DatedChange{
 			{Date: "2020-10-01", Reason: "system failure", Notice: series.Unannounced},
-			{Date: "2021-05-09", Open: "10:00", Close: "12:00", Reason: "test of the new system", Notice: series.Announced},
-			{Date: "2021-05-10", To: "2021-05-11", Open: "12:00", Reason: "late openings", Notice: series.Announced},
-			{Date: "2021-05-12", Close: "12:15", Reason: "early close inside the break", Notice: series.Announced},
+			{Date: "2021-05-09", Hours: series.Hours{Open: "10:00", Close: "12:00"}, Reason: "test of the new system", Notice: series.Announced},
+			{Date: "2021-05-10", To: "2021-05-11", Hours: series.Hours{Open: "12:00"}, Reason: "late openings", Notice: series.Announced},
+			{Date: "2021-05-12", Hours: series.Hours{Close: "12:15"}, Reason: "early close inside the break", Notice: series.Announced},
 		},
 	}
 }
@@ -164,8 +164,8 @@ func night() series.CalendarData {
 			{Days: series.MondayToFriday, Open: "17:00-1d", Close: "16:00", Breaks: []series.Break{{From: "02:00", To: "02:15"}, {From: "15:15", To: "15:30"}}},
 		},
 		Yearly: []series.YearlyChange{
-			{Reason: "Christmas Day", On: series.DayRule{Month: time.December, Day: 25, Observed: series.NearestWeekday}},
-			{Reason: "Thanksgiving Day", On: series.DayRule{Month: time.November, Nth: 4, Weekday: time.Thursday}, Close: "12:00"},
+			{Reason: "Christmas Day", On: series.DayRule{Month: time.December, Day: 25, Move: [7]int8{time.Saturday: -1, time.Sunday: 1}}},
+			{Reason: "Thanksgiving Day", On: series.DayRule{Kind: series.NthWeekday, Month: time.November, Nth: 4, Weekday: time.Thursday}, Hours: series.Hours{Close: "12:00"}},
 		},
 	}
 }
@@ -277,30 +277,30 @@ func TestDayRule(t *testing.T) {
 		year int
 		want string
 	}{
-		{series.DayRule{Month: time.January, Nth: 3, Weekday: time.Monday}, 2024, "2024-01-15"},
-		{series.DayRule{Month: time.January, Nth: 1, Weekday: time.Monday}, 2024, "2024-01-01"},
-		{series.DayRule{Month: time.May, Nth: -1, Weekday: time.Monday}, 2024, "2024-05-27"},
-		{series.DayRule{Month: time.May, Nth: -1, Weekday: time.Friday}, 2024, "2024-05-31"},
-		{series.DayRule{Month: time.May, Nth: -2, Weekday: time.Friday}, 2024, "2024-05-24"},
-		{series.DayRule{Month: time.December, Nth: -1, Weekday: time.Sunday}, 2024, "2024-12-29"},
-		{series.DayRule{Month: time.February, Nth: 5, Weekday: time.Thursday}, 2024, "2024-02-29"},
-		{series.DayRule{Month: time.February, Nth: 5, Weekday: time.Thursday}, 2023, ""},
-		{series.DayRule{Month: time.February, Nth: -5, Weekday: time.Thursday}, 2023, ""},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.January, Nth: 3, Weekday: time.Monday}, 2024, "2024-01-15"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.January, Nth: 1, Weekday: time.Monday}, 2024, "2024-01-01"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.May, Nth: -1, Weekday: time.Monday}, 2024, "2024-05-27"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.May, Nth: -1, Weekday: time.Friday}, 2024, "2024-05-31"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.May, Nth: -2, Weekday: time.Friday}, 2024, "2024-05-24"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.December, Nth: -1, Weekday: time.Sunday}, 2024, "2024-12-29"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.February, Nth: 5, Weekday: time.Thursday}, 2024, "2024-02-29"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.February, Nth: 5, Weekday: time.Thursday}, 2023, ""},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.February, Nth: -5, Weekday: time.Thursday}, 2023, ""},
 		{series.DayRule{Month: time.February, Day: 29}, 2023, ""},
 		{series.DayRule{Month: time.February, Day: 29}, 2024, "2024-02-29"},
-		{series.DayRule{Month: time.November, Nth: 4, Weekday: time.Thursday, Plus: 1}, 2024, "2024-11-29"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.November, Nth: 4, Weekday: time.Thursday, Plus: 1}, 2024, "2024-11-29"},
 		{series.DayRule{Month: time.February, Day: 28, Plus: 2}, 2023, "2023-03-02"},
-		{series.DayRule{Easter: true, Plus: -2}, 2024, "2024-03-29"},
-		{series.DayRule{Easter: true, Plus: 1}, 2024, "2024-04-01"},
+		{series.DayRule{Kind: series.Easter, Plus: -2}, 2024, "2024-03-29"},
+		{series.DayRule{Kind: series.Easter, Plus: 1}, 2024, "2024-04-01"},
 		// 2022-01-01 was a Saturday, 2023-01-01 a Sunday.
 		{series.DayRule{Month: time.January, Day: 1}, 2022, "2022-01-01"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.SundayToMonday}, 2022, "2022-01-01"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.SundayToMonday}, 2023, "2023-01-02"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.NearestWeekday}, 2022, "2021-12-31"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.NearestWeekday}, 2023, "2023-01-02"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.NextMonday}, 2022, "2022-01-03"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.TwoDaysLater}, 2022, "2022-01-03"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.TwoDaysLater}, 2023, "2023-01-03"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Sunday: 1}}, 2022, "2022-01-01"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Sunday: 1}}, 2023, "2023-01-02"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: -1, time.Sunday: 1}}, 2022, "2021-12-31"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: -1, time.Sunday: 1}}, 2023, "2023-01-02"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: 2, time.Sunday: 1}}, 2022, "2022-01-03"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: 2, time.Sunday: 2}}, 2022, "2022-01-03"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: 2, time.Sunday: 2}}, 2023, "2023-01-03"},
 		{series.DayRule{Month: time.July, Day: 3, Only: series.WeekdaysOf(time.Wednesday)}, 2024, "2024-07-03"},
 		{series.DayRule{Month: time.July, Day: 3, Only: series.WeekdaysOf(time.Wednesday)}, 2023, ""},
 	} {
@@ -323,7 +323,7 @@ func TestEaster(t *testing.T) {
 		2024: "03-31", 2025: "04-20", 2026: "04-05", 2027: "03-28", 2038: "04-25", 2049: "04-18",
 		2076: "04-19", 2100: "03-28", 2285: "03-22",
 	} {
-		d, _ := series.DayRule{Easter: true}.In(year)
+		d, _ := series.DayRule{Kind: series.Easter}.In(year)
 		if got := d.Std().Format("01-02"); got != want {
 			t.Errorf("Easter %d is %s, want %s", year, got, want)
 		}
@@ -349,8 +349,8 @@ func TestNewCalendarRefuses(t *testing.T) {
 		{func(d *series.CalendarData) { d.Sessions[1].Breaks[0].From = "08:00" }, "break from 08:00"},
 		{func(d *series.CalendarData) { d.Yearly[0].On.Month = 13 }, "yearly change 1 (New Year): month"},
 		{func(d *series.CalendarData) { d.Yearly[0].On.Day = 0 }, "day 0"},
-		{func(d *series.CalendarData) { d.Yearly[0].On.Nth = 6 }, "weekday number"},
-		{func(d *series.CalendarData) { d.Yearly[0].On.Observed = 77 }, "observance"},
+		{func(d *series.CalendarData) { d.Yearly[0].On.Kind, d.Yearly[0].On.Nth = series.NthWeekday, 6 }, "weekday number"},
+		{func(d *series.CalendarData) { d.Yearly[0].On.Kind = 77 }, "day rule"},
 		{func(d *series.CalendarData) { d.Yearly[1].Close = "25:00" }, "clock"},
 		{func(d *series.CalendarData) { d.Yearly[1].Close = "08:30" }, "closes before it opens"},
 		{func(d *series.CalendarData) { d.Dated[0].Date = "1987-10-19" }, "dated change 1 (system failure)"},
@@ -373,27 +373,27 @@ func TestCalendarChangesAddUp(t *testing.T) {
 		Name: "sum", Zone: "Europe/London", From: "2024-01-01", To: "2025-01-01",
 		Sessions: []series.SessionRule{{Days: series.MondayToFriday, Open: "08:00", Close: "16:30"}},
 		Yearly: []series.YearlyChange{
-			{Reason: "late", On: june(3), Open: "10:00"},
-			{Reason: "early", On: june(3), Close: "14:00"},
-			{Reason: "late", On: june(4), Open: "10:00"},
+			{Reason: "late", On: june(3), Hours: series.Hours{Open: "10:00"}},
+			{Reason: "early", On: june(3), Hours: series.Hours{Close: "14:00"}},
+			{Reason: "late", On: june(4), Hours: series.Hours{Open: "10:00"}},
 			{Reason: "holiday", On: june(5)},
-			{Reason: "early on a holiday", On: june(5), Close: "14:00"},
-			{Reason: "early", On: june(6), Close: "14:00"},
+			{Reason: "early on a holiday", On: june(5), Hours: series.Hours{Close: "14:00"}},
+			{Reason: "early", On: june(6), Hours: series.Hours{Close: "14:00"}},
 			{Reason: "holiday after all", On: june(6)},
 			{Reason: "holiday", On: june(7)},
-			{Reason: "early", On: june(10), Close: "14:00"},
-			{Reason: "earlier", On: june(10), Close: "13:00"},
+			{Reason: "early", On: june(10), Hours: series.Hours{Close: "14:00"}},
+			{Reason: "earlier", On: june(10), Hours: series.Hours{Close: "13:00"}},
 			{Reason: "holiday on a Saturday", On: june(15)},
 		},
 		Dated: []series.DatedChange{
-			{Date: "2024-06-04", Close: "13:00", Reason: "and early", Notice: series.Announced},
-			{Date: "2024-06-05", Close: "13:00", Reason: "early on a holiday", Notice: series.Announced},
-			{Date: "2024-06-07", Open: "09:00", Close: "13:00", Reason: "open on a holiday", Notice: series.Announced},
-			{Date: "2024-06-11", Open: "09:00", Close: "13:00", Reason: "short", Notice: series.Announced},
+			{Date: "2024-06-04", Hours: series.Hours{Close: "13:00"}, Reason: "and early", Notice: series.Announced},
+			{Date: "2024-06-05", Hours: series.Hours{Close: "13:00"}, Reason: "early on a holiday", Notice: series.Announced},
+			{Date: "2024-06-07", Hours: series.Hours{Open: "09:00", Close: "13:00"}, Reason: "open on a holiday", Notice: series.Announced},
+			{Date: "2024-06-11", Hours: series.Hours{Open: "09:00", Close: "13:00"}, Reason: "short", Notice: series.Announced},
 			{Date: "2024-06-11", Reason: "no, closed", Notice: series.Unannounced},
-			{Date: "2024-06-12", Open: "09:00", Reason: "late", Notice: series.Announced},
-			{Date: "2024-06-12", Open: "11:00", Reason: "later", Notice: series.Announced},
-			{Date: "2024-06-16", Open: "09:00", Reason: "half of an extra Sunday", Notice: series.Announced},
+			{Date: "2024-06-12", Hours: series.Hours{Open: "09:00"}, Reason: "late", Notice: series.Announced},
+			{Date: "2024-06-12", Hours: series.Hours{Open: "11:00"}, Reason: "later", Notice: series.Announced},
+			{Date: "2024-06-16", Hours: series.Hours{Open: "09:00"}, Reason: "half of an extra Sunday", Notice: series.Announced},
 		},
 	}
 	cal := must(series.NewCalendar(d))
@@ -425,9 +425,10 @@ func TestCalendarChangesAddUp(t *testing.T) {
 	}
 }
 
+// TestCalendarByName builds every built-in calendar.
 func TestCalendarByName(t *testing.T) {
 	names := series.CalendarNames()
-	if !slices.Equal(names, []string{"24x7", "XNAS", "XNYS"}) {
+	if !slices.IsSorted(names) || !slices.Contains(names, "24x7") || !slices.Contains(names, "XNYS") {
 		t.Errorf("names are %v", names)
 	}
 	for _, name := range names {
@@ -435,9 +436,22 @@ func TestCalendarByName(t *testing.T) {
 		if c.Name() != name || c.String() != name || c != calendar(t, name) {
 			t.Errorf("%s is called %s, or is built twice", name, c.Name())
 		}
+		if c.Title() == "" || c.Zone() == "" {
+			t.Errorf("%s has no title or no zone", name)
+		}
+		for _, alias := range c.Aliases() {
+			if calendar(t, alias) != c {
+				t.Errorf("%s is not %s", alias, name)
+			}
+		}
+		for x := range c.Exceptions(c.Valid()) {
+			if x.Reason == "" || x.Source == "" {
+				t.Errorf("%s: %s has no reason or no source", name, x.Date)
+			}
+		}
 	}
-	for _, bad := range []string{"", "xnys", "XLON"} {
-		if _, err := series.CalendarByName(bad); err == nil || !strings.Contains(err.Error(), "24x7 XNAS XNYS") {
+	for _, bad := range []string{"", "xnys", "XNOWHERE"} {
+		if _, err := series.CalendarByName(bad); err == nil || !strings.Contains(err.Error(), "24x7") {
 			t.Errorf("calendar %q: %v", bad, err)
 		}
 	}
@@ -448,7 +462,7 @@ func TestCalendarWith(t *testing.T) {
 	date := moment("2026-02-03")
 	changed, err := cal.With(
 		series.DatedChange{Date: "2026-02-03", Reason: "blizzard", Notice: series.Unannounced},
-		series.DatedChange{Date: "2025-01-09", Open: "09:30", Close: "16:00", Reason: "open after all"},
+		series.DatedChange{Date: "2025-01-09", Hours: series.Hours{Open: "09:30", Close: "16:00"}, Reason: "open after all"},
 	)
 	if err != nil {
 		t.Fatal(err)
