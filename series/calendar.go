@@ -221,6 +221,99 @@ func (c *Calendar) PreviousClose(t Time) (Time, bool) {
 	return c.sessions[i-1].Close, true
 }
 
+// NextClose returns the first moment after t at which a session closes. There
+// is none if the calendar does not reach that far, or if the market never
+// closes.
+func (c *Calendar) NextClose(t Time) (Time, bool) {
+	i := c.sessionFrom(t)
+	if !c.valid.Contains(t) || i == len(c.sessions) {
+		return 0, false
+	}
+	return c.sessions[i].Close, true
+}
+
+// PreviousOpen returns the last moment at or before t at which a session
+// opened. There is none if the calendar does not reach that far, or if the
+// market never closes.
+func (c *Calendar) PreviousOpen(t Time) (Time, bool) {
+	i := c.sessionFrom(t)
+	if i < len(c.sessions) && c.sessions[i].Open <= t {
+		i++
+	}
+	if !c.valid.Contains(t) || i == 0 {
+		return 0, false
+	}
+	return c.sessions[i-1].Open, true
+}
+
+// AddSessions counts sessions from a date, the one in UTC that holds t: for n
+// above 0 it returns the n-th session dated after it, for n below 0 the -n-th
+// before it, for 0 the session of the date itself. There is none where the
+// calendar does not reach, and for 0 where the date has no session.
+func (c *Calendar) AddSessions(t Time, n int) (Session, bool) {
+	date := dateOf(t)
+	if !c.knowsDate(date) {
+		return Session{}, false
+	}
+	if c.always {
+		s := day(date + Time(n)*Day)
+		return s, c.knowsDate(s.Date)
+	}
+	i := c.dateFrom(date)
+	on := i < len(c.sessions) && c.sessions[i].Date == date
+	switch {
+	case n == 0 && !on:
+		return Session{}, false
+	case n > 0 && !on:
+		i--
+	}
+	if i += n; i < 0 || i >= len(c.sessions) {
+		return Session{}, false
+	}
+	return c.sessions[i], true
+}
+
+// knowsDate reports whether the calendar knows if a date has a session.
+func (c *Calendar) knowsDate(date Time) bool {
+	// Where sessions open the evening before, the validity ends on an evening.
+	return date+Day > c.valid.From && date < c.valid.To
+}
+
+// SessionCount is the number of sessions dated inside s, as far as the calendar
+// reaches.
+func (c *Calendar) SessionCount(s Span) int {
+	if c.always {
+		s = s.Intersect(c.valid)
+		return max(0, int((dateOf(s.To+Day-1)-dateOf(s.From+Day-1))/Day))
+	}
+	return max(0, c.dateFrom(s.To)-c.dateFrom(s.From))
+}
+
+// Open returns, in order, the spans inside s in which the market was open: the
+// sessions without breaks and pauses. Neighbours do not touch.
+func (c *Calendar) Open(s Span) iter.Seq[Span] {
+	return func(yield func(Span) bool) {
+		if s = s.Intersect(c.valid); s.Empty() {
+			return
+		}
+		for _, x := range c.open[c.openFrom(s.From):] {
+			if x.From >= s.To || !yield(x.Intersect(s)) {
+				return
+			}
+		}
+	}
+}
+
+// OpenTime is how long the market was open inside s, in milliseconds, as far
+// as the calendar reaches. Of a session it gives the length without breaks.
+func (c *Calendar) OpenTime(s Span) Time {
+	var sum Time
+	for x := range c.Open(s) {
+		sum += x.To - x.From
+	}
+	return sum
+}
+
 // Exceptions returns, in order, the exceptions dated inside s. Holidays that
 // fall on a day without trading anyway are not among them.
 func (c *Calendar) Exceptions(s Span) iter.Seq[Exception] {

@@ -316,6 +316,45 @@ func TestDayRule(t *testing.T) {
 
 // TestEaster: dates from the tables that accompany the Gregorian reform, the
 // earliest, the latest and the two exceptional kinds of year among them.
+// TestMoonRules: dates of other calendars, as published: Hong Kong Observatory
+// (Chinese calendar, Qingming), National Astronomical Observatory of Japan
+// (equinoxes), tables of the Hebrew calendar and of Orthodox Easter.
+func TestMoonRules(t *testing.T) {
+	lunar := func(month time.Month, day int) series.DayRule {
+		return series.DayRule{Kind: series.LunarDate, Month: month, Day: day}
+	}
+	hebrew := func(month time.Month, day int) series.DayRule {
+		return series.DayRule{Kind: series.HebrewDate, Month: month, Day: day}
+	}
+	for _, x := range []struct {
+		rule series.DayRule
+		want string
+	}{
+		{lunar(1, 1), "1985-02-20"}, {lunar(1, 1), "2000-02-05"}, {lunar(1, 1), "2023-01-22"}, {lunar(1, 1), "2024-02-10"}, {lunar(1, 1), "2026-02-17"}, {lunar(1, 1), "2034-02-19"},
+		{lunar(5, 5), "2023-06-22"}, {lunar(8, 15), "2020-10-01"}, {lunar(8, 15), "2025-10-06"}, {lunar(9, 9), "2014-10-02"},
+		{lunar(12, 8), "2025-01-07"}, // of the lunar year 2024
+		{series.DayRule{Kind: series.Qingming}, "2023-04-05"}, {series.DayRule{Kind: series.Qingming}, "2024-04-04"},
+		{series.DayRule{Kind: series.VernalEquinox}, "2024-03-20"}, {series.DayRule{Kind: series.VernalEquinox}, "2023-03-21"},
+		{series.DayRule{Kind: series.AutumnalEquinox}, "2012-09-22"}, {series.DayRule{Kind: series.AutumnalEquinox}, "2023-09-23"},
+		{series.DayRule{Kind: series.OrthodoxEaster}, "2024-05-05"}, {series.DayRule{Kind: series.OrthodoxEaster}, "2021-05-02"}, {series.DayRule{Kind: series.OrthodoxEaster}, "2014-04-20"},
+		{hebrew(7, 1), "2024-10-03"}, {hebrew(7, 10), "2023-09-25"}, {hebrew(1, 15), "2024-04-23"}, {hebrew(13, 14), "2024-03-24"}, {hebrew(12, 14), "2023-03-07"}, {hebrew(3, 6), "2025-06-02"},
+		{hebrew(9, 25), "2024-12-26"},
+	} {
+		want := moment(x.want)
+		if got, ok := x.rule.In(want.Std().Year()); !ok || got != want {
+			t.Errorf("%+v is %s, %v, want %s", x.rule, got, ok, want)
+		}
+	}
+	for _, r := range []series.DayRule{lunar(1, 1), {Kind: series.Qingming}, {Kind: series.VernalEquinox}} {
+		if got, ok := r.In(1900); ok {
+			t.Errorf("%+v is %s in 1900, which no table holds", r, got)
+		}
+	}
+	if got, ok := hebrew(13, 14).In(2023); ok {
+		t.Errorf("5783 has a month Adar II: %s", got)
+	}
+}
+
 func TestEaster(t *testing.T) {
 	for year, want := range map[int]string{
 		1818: "03-22", 1886: "04-25", 1943: "04-25", 1954: "04-18", 1961: "04-02", 1981: "04-19",
@@ -612,6 +651,22 @@ func TestCalendarQuestions(t *testing.T) {
 		if got, ok := cal.NextOpen(at); ok && (next == nil || got != next.Open) || !ok && next != nil && v.Contains(at) {
 			t.Fatalf("%s at %s: opens %s, %v", cal, at, got, ok)
 		}
+		open0 := (*series.Session)(nil) // the last one that opened
+		shut := (*series.Session)(nil)  // the first one that closes
+		for s := range cal.Sessions(near) {
+			if s.Open <= at {
+				open0 = &s
+			}
+			if s.Close > at && shut == nil {
+				shut = &s
+			}
+		}
+		if got, ok := cal.PreviousOpen(at); ok && (open0 == nil || got != open0.Open) || !ok && open0 != nil && v.Contains(at) {
+			t.Fatalf("%s at %s: opened %s, %v", cal, at, got, ok)
+		}
+		if got, ok := cal.NextClose(at); ok && (shut == nil || got != shut.Close) || !ok && shut != nil && v.Contains(at) {
+			t.Fatalf("%s at %s: closes %s, %v", cal, at, got, ok)
+		}
 		if got, ok := cal.PreviousClose(at); ok && (last == nil || got != last.Close) || !ok && last != nil && v.Contains(at) {
 			t.Fatalf("%s at %s: closed %s, %v", cal, at, got, ok)
 		}
@@ -630,6 +685,11 @@ func TestCalendarAllocatesNothing(t *testing.T) {
 		}
 	}
 	if n := testing.AllocsPerRun(10, func() {
+		cal.NextClose(at)
+		cal.PreviousOpen(at)
+		cal.AddSessions(at, -250)
+		cal.SessionCount(cal.Valid())
+		cal.OpenTime(series.Span{From: at, To: at + 9*series.Day})
 		cal.OpenAt(at)
 		cal.SessionOf(at)
 		cal.SessionOn(at)
@@ -637,5 +697,62 @@ func TestCalendarAllocatesNothing(t *testing.T) {
 		cal.PreviousClose(at)
 	}); n != 0 {
 		t.Errorf("questions cost %v allocations", n)
+	}
+}
+
+// TestSessionArithmetic walks sessions one by one and compares.
+func TestSessionArithmetic(t *testing.T) {
+	for _, cal := range []*series.Calendar{calendar(t, "XNYS"), exchange(t, "lunch"), exchange(t, "night"), series.Always()} {
+		span := yearOf(2021)
+		var dates []series.Time
+		var open series.Time
+		for s := range cal.Sessions(series.Span{From: span.From - 3*series.Day, To: span.To + 3*series.Day}) {
+			if span.Contains(s.Date) {
+				dates = append(dates, s.Date)
+				length := s.Close - s.Open
+				for _, b := range s.Breaks {
+					length -= b.To - b.From
+				}
+				if got := cal.OpenTime(s.Span()); got != length {
+					t.Errorf("%s: session %s is open for %d ms, want %d", cal, s.Date, got, length)
+				}
+				open += length
+			}
+		}
+		if n := cal.SessionCount(span); n != len(dates) {
+			t.Errorf("%s has %d sessions in 2021, want %d", cal, n, len(dates))
+		}
+		for i, d := range dates {
+			for _, n := range []int{-i, 0, len(dates) - 1 - i} {
+				if s, ok := cal.AddSessions(d+5*series.Hour, n); !ok || s.Date != dates[i+n] {
+					t.Fatalf("%s: %d sessions from %s is %s, %v; want %s", cal, n, d, s.Date, ok, dates[i+n])
+				}
+			}
+			if i == 0 || dates[i-1]+series.Day == d {
+				continue
+			}
+			rest := d - series.Day // a date without a session
+			if _, ok := cal.AddSessions(rest, 0); ok {
+				t.Errorf("%s has a session on %s", cal, rest)
+			}
+			if s, _ := cal.AddSessions(rest, 1); s.Date != d {
+				t.Errorf("%s: the session after %s is %s", cal, rest, s.Date)
+			}
+			if s, _ := cal.AddSessions(rest, -1); s.Date != dates[i-1] {
+				t.Errorf("%s: the session before %s is %s", cal, rest, s.Date)
+			}
+		}
+		if cal.AlwaysOpen() {
+			continue
+		}
+		v := cal.Valid()
+		for _, n := range []int{1, 0, -1} {
+			if s, ok := cal.AddSessions(v.To+3*series.Day, n); ok {
+				t.Errorf("%s knows the session %s from a date beyond it", cal, s.Date)
+			}
+		}
+		if _, ok := cal.AddSessions(v.To-series.Day, 30); ok {
+			t.Errorf("%s knows sessions beyond its end", cal)
+		}
 	}
 }
