@@ -22,6 +22,7 @@ type Calendar struct {
 	sessions   []Session
 	open       []Span
 	exceptions []Exception
+	pauses     []Shutdown
 	// openDay[i] is the index of the first member of open that ends after the
 	// start of day firstDay+i; it makes OpenAt a look at one or two spans.
 	openDay  []int32
@@ -60,6 +61,15 @@ type Exception struct {
 	Source    string // the document that says so
 }
 
+// Shutdown is a stretch of time in which a market was shut inside its hours.
+type Shutdown struct {
+	Span
+	Reason    string
+	Notice    Notice
+	Announced Time // midnight UTC of the date on which it became known, or 0
+	Source    string
+}
+
 // always answers for every instant that Barkeep accepts.
 var always = &Calendar{
 	name: "24x7", title: "Always open", zone: "UTC", always: true,
@@ -68,6 +78,10 @@ var always = &Calendar{
 
 // Always returns the 24x7 calendar.
 func Always() *Calendar { return always }
+
+// Unknown returns a calendar that knows nothing: it stands for one that a
+// symbol names and that is not there.
+func Unknown(name string) *Calendar { return &Calendar{name: name, title: "not loaded", zone: "UTC"} }
 
 // Name is the name of the calendar: a market identifier code, or "24x7".
 func (c *Calendar) Name() string { return c.name }
@@ -219,6 +233,18 @@ func (c *Calendar) PreviousClose(t Time) (Time, bool) {
 		return 0, false
 	}
 	return c.sessions[i-1].Close, true
+}
+
+// Shutdowns returns, in order, the stretches that share time with s in which
+// the market was shut inside its hours.
+func (c *Calendar) Shutdowns(s Span) iter.Seq[Shutdown] {
+	return func(yield func(Shutdown) bool) {
+		for _, x := range c.pauses {
+			if !x.Span.Intersect(s).Empty() && !yield(x) {
+				return
+			}
+		}
+	}
 }
 
 // NextClose returns the first moment after t at which a session closes. There

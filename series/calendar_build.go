@@ -139,12 +139,18 @@ func (b *builder) bounds(d CalendarData) (err error) {
 func (b *builder) addPauses(ps []Pause) error {
 	var shut []Span
 	for i, p := range ps {
-		s, err := p.span()
+		x := Shutdown{Reason: p.Reason, Notice: p.Notice, Source: p.Source}
+		var err error
+		if x.Span, err = p.span(); err == nil && p.Announced != "" {
+			x.Announced, err = parseDate(p.Announced)
+		}
 		if err != nil {
 			return fmt.Errorf("pause %d (%s): %w", i+1, p.Reason, err)
 		}
-		shut = append(shut, s)
+		shut = append(shut, x.Span)
+		b.cal.pauses = append(b.cal.pauses, x)
 	}
+	slices.SortFunc(b.cal.pauses, func(a, b Shutdown) int { return cmp.Compare(a.From, b.From) })
 	if len(shut) > 0 {
 		b.cal.open = Subtract(nil, b.cal.open, Normalize(shut))
 		if len(b.cal.open) == 0 {

@@ -192,6 +192,18 @@ func namesOf(text []byte) ([]string, error) {
 // Names returns the names of the calendars, sorted, without aliases.
 func (s *Calendars) Names() []string { return slices.Clone(s.names) }
 
+// Has reports whether there is a calendar of a name or alias.
+func (s *Calendars) Has(name string) bool { return s.byName[name] != nil }
+
+// Known is Get for a name that is stored somewhere: it returns [Unknown] where
+// there is no such calendar any more.
+func (s *Calendars) Known(name string) (*Calendar, error) {
+	if !s.Has(name) {
+		return Unknown(name), nil
+	}
+	return s.Get(name)
+}
+
 // Get returns a calendar by its name or an alias. Case matters. The error lists
 // the names, or says what is wrong with the file.
 func (s *Calendars) Get(name string) (*Calendar, error) {
