@@ -29,7 +29,7 @@ func (s *Server) getBars(c *gin.Context) {
 		return
 	}
 	defer v.Close()
-	a := answer{query: q, source: src, span: q.bounds.within(src.span).Intersect(src.span), name: s.store.SourceName}
+	a := answer{query: q, source: src, span: q.bounds.within(src.span).Intersect(src.span), name: s.store.SourceName, calendars: s.store.Calendars()}
 	if a.scan, err = scan(c, v, src, a.span.Intersect(src.stored())); err != nil {
 		fail(c, err)
 		return
@@ -55,6 +55,8 @@ type answer struct {
 	span   series.Span // what was asked, cut to what there is
 	scan   storage.Scan
 	name   func(series.SourceID) string
+
+	calendars *series.Calendars
 }
 
 // scan finds the gaps of src in span. It reads summaries, not bars.
@@ -95,7 +97,7 @@ func (a answer) holes() ([]series.Run, error) {
 		return runs, nil
 	}
 	coarse := coarsen(a.scan.Grid, a.source.grid, runs)
-	cal, err := series.CalendarByName(a.scan.Calendar)
+	cal, err := a.calendars.Known(a.scan.Calendar)
 	if err != nil {
 		return nil, err
 	}

@@ -267,7 +267,7 @@ func (s *Server) putSymbol(c *gin.Context) {
 		fail(c, err)
 		return
 	}
-	m, err := in.check(name)
+	m, err := in.check(name, s.store.Calendars())
 	if err == nil {
 		err = s.store.SetSymbol(name, m)
 	}
@@ -278,13 +278,13 @@ func (s *Server) putSymbol(c *gin.Context) {
 	s.getSymbol(c)
 }
 
-func (in symbolJSON) check(name string) (storage.Symbol, error) {
+func (in symbolJSON) check(name string, calendars *series.Calendars) (storage.Symbol, error) {
 	m := storage.Symbol{Calendar: in.Calendar, Listed: (*series.Time)(in.Listed), Delisted: (*series.Time)(in.Delisted)}
 	if in.Symbol != "" && in.Symbol != name {
 		return m, badField("symbol", "the body names %s, the path %s", in.Symbol, name)
 	}
 	if in.Calendar != "" {
-		if _, err := series.CalendarByName(in.Calendar); err != nil {
+		if _, err := calendars.Get(in.Calendar); err != nil {
 			return m, badField("calendar", "%v", err)
 		}
 	}

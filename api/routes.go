@@ -31,6 +31,9 @@ func (s *Server) routes() {
 		{http.MethodGet, "/v1/quarantine", s.getQuarantine},
 		{http.MethodGet, "/v1/damages", s.getDamages},
 
+		{http.MethodGet, "/v1/calendars", s.getCalendars},
+		{http.MethodGet, "/v1/calendars/:name", s.getCalendar},
+
 		{http.MethodGet, "/v1/ledger", s.getLedger},
 		{http.MethodPost, "/v1/backups", s.postBackup},
 	} {

@@ -25,6 +25,7 @@ type catalog interface {
 	Symbol(symbol string) (storage.Symbol, bool)
 	SetSymbol(symbol string, m storage.Symbol) error
 	SourceName(id series.SourceID) string
+	Calendars() *series.Calendars
 }
 
 // reader hands out views to read from.

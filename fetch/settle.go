@@ -235,10 +235,10 @@ const clockError = 2 * series.Second
 // forming reports whether the bar of a slot may still change.
 func (s *settling) forming(slot series.Slot, f Finality) bool {
 	end := s.grid.time(slot + 1)
-	switch {
-	case f == FinalNo:
+	switch f {
+	case FinalNo:
 		return true
-	case f == FinalYes:
+	case FinalYes:
 		return s.now != 0 && end > s.now+clockError
 	}
 	return s.now == 0 || end+series.Time(s.info.Grace/time.Millisecond) > s.now

@@ -289,3 +289,19 @@ func asError(err error) *Error {
 	}
 	return nil
 }
+
+func (s *stats) delivered(bars int) {
+	s.mu.Lock()
+	s.bars += int64(bars)
+	s.mu.Unlock()
+}
+
+// idleFor reports whether nothing was asked for d.
+func (s *stats) idleFor(d time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running > 0 || time.Since(s.lastGood) < d {
+		return false
+	}
+	return s.last == nil || time.Since(s.last.Time) >= d
+}

@@ -2,6 +2,7 @@ package series_test
 
 import (
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -10,42 +11,68 @@ import (
 
 var sink int
 
-func BenchmarkAppendExpected(b *testing.B) {
-	cal, err := series.CalendarByName("XNYS")
+func calendarNamed(b *testing.B, name string) *series.Calendar {
+	cal, err := series.CalendarByName(name)
 	if err != nil {
 		b.Fatal(err)
 	}
+	return cal
+}
+
+func BenchmarkAppendExpected(b *testing.B) {
 	span := series.Span{From: series.TimeOf(time.Date(1995, 1, 1, 0, 0, 0, 0, time.UTC)), To: series.TimeOf(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC))}
-	for _, i := range []series.Interval{series.Interval1m, series.Interval1h, series.Interval1d, series.Interval1M} {
-		b.Run("XNYS-30y-"+i.String(), func(b *testing.B) {
-			g := series.Grid{Interval: i}
-			dst := make([]series.Run, 0, 10000)
-			b.ReportAllocs()
-			for b.Loop() {
-				dst = cal.AppendExpected(dst[:0], g, g.Run(span))
-			}
-			b.ReportMetric(float64(len(dst)), "runs")
-		})
+	for _, name := range []string{"XNYS", "XHKG"} { // without and with a break
+		cal := calendarNamed(b, name)
+		for _, i := range []series.Interval{series.Interval1m, series.Interval1h, series.Interval1d, series.Interval1M} {
+			b.Run(name+"-30y-"+i.String(), func(b *testing.B) {
+				g := series.Grid{Interval: i}
+				dst := make([]series.Run, 0, 20000)
+				b.ReportAllocs()
+				for b.Loop() {
+					dst = cal.AppendExpected(dst[:0], g, g.Run(span))
+				}
+				b.ReportMetric(float64(len(dst)), "runs")
+			})
+		}
 	}
 }
 
 func BenchmarkOpenAt(b *testing.B) {
-	cal, err := series.CalendarByName("XNYS")
-	if err != nil {
-		b.Fatal(err)
-	}
-	rnd := rand.New(rand.NewPCG(1, 2))
-	at := make([]series.Time, 1<<16)
-	for i := range at {
-		at[i] = cal.Valid().From + series.Time(rnd.Int64N(cal.Valid().Len()))
-	}
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		if open, _ := cal.OpenAt(at[n&(1<<16-1)]); open {
-			sink++
+	for _, name := range []string{"XNYS", "XHKG", "CME-EQUITY", "24x7-BINANCE"} {
+		cal := calendarNamed(b, name)
+		rnd := rand.New(rand.NewPCG(1, 2))
+		at := make([]series.Time, 1<<16)
+		for i := range at {
+			at[i] = cal.Valid().From + series.Time(rnd.Int64N(cal.Valid().Len()))
 		}
-		n++
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				if open, _ := cal.OpenAt(at[n&(1<<16-1)]); open {
+					sink++
+				}
+				n++
+			}
+		})
+	}
+}
+
+// BenchmarkBuildCalendar reads a file and computes its sessions, as the first
+// use of a calendar does.
+func BenchmarkBuildCalendar(b *testing.B) {
+	for _, name := range []string{"XNYS", "XTAI", "XKRX"} {
+		text, err := os.ReadFile("calendars/" + name + ".yaml")
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := series.BuiltinCalendars().ReadCalendar(name, text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

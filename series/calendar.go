@@ -2,11 +2,8 @@ package series
 
 import (
 	"cmp"
-	"fmt"
 	"iter"
 	"slices"
-	"strings"
-	"sync"
 )
 
 // Calendar knows when a market was open. It is immutable and safe for
@@ -16,13 +13,16 @@ import (
 // A calendar answers inside [Calendar.Valid] only: outside of it nothing is
 // known, and nothing is claimed to be open or closed.
 type Calendar struct {
-	name  string
-	valid Span
+	name, title, zone string
+	aliases           []string
+	valid             Span
+	always            bool // no sessions: the days UTC are
 	// sessions are in order and do not overlap; open is the set of spans in
 	// which the market was open: the sessions without their breaks.
 	sessions   []Session
 	open       []Span
 	exceptions []Exception
+	pauses     []Shutdown
 	// openDay[i] is the index of the first member of open that ends after the
 	// start of day firstDay+i; it makes OpenAt a look at one or two spans.
 	openDay  []int32
@@ -55,56 +55,33 @@ type Exception struct {
 	// Reason is for a person: "Good Friday", "hurricane Sandy".
 	Reason string
 	Notice Notice
-	Source string // the document that says so
+	// Announced is midnight UTC of the date on which an ad-hoc exception became
+	// known; 0 where nobody wrote that down.
+	Announced Time
+	Source    string // the document that says so
+}
+
+// Shutdown is a stretch of time in which a market was shut inside its hours.
+type Shutdown struct {
+	Span
+	Reason    string
+	Notice    Notice
+	Announced Time // midnight UTC of the date on which it became known, or 0
+	Source    string
 }
 
 // always answers for every instant that Barkeep accepts.
-var always = &Calendar{name: "24x7", valid: Span{MinTime, MaxTime + 1}}
+var always = &Calendar{
+	name: "24x7", title: "Always open", zone: "UTC", always: true,
+	valid: Span{MinTime, MaxTime + 1}, open: []Span{{MinTime, MaxTime + 1}},
+}
 
 // Always returns the 24x7 calendar.
 func Always() *Calendar { return always }
 
-// The built-in exchange calendars, each built on first use. A table that does
-// not build is a bug of ours; a test builds them all.
-var builtin = []struct {
-	name  string
-	build func() *Calendar
-}{
-	{"XNAS", sync.OnceValue(func() *Calendar { return mustCalendar(xnas()) })},
-	{"XNYS", sync.OnceValue(func() *Calendar { return mustCalendar(xnys()) })},
-}
-
-func mustCalendar(d CalendarData) *Calendar {
-	c, err := NewCalendar(d)
-	if err != nil {
-		panic("series: " + err.Error())
-	}
-	return c
-}
-
-// CalendarByName returns a built-in calendar: "24x7", "XNYS" or "XNAS", which
-// has the same sessions as XNYS. Case matters. The error lists the names.
-func CalendarByName(name string) (*Calendar, error) {
-	if name == always.name {
-		return always, nil
-	}
-	for _, b := range builtin {
-		if b.name == name {
-			return b.build(), nil
-		}
-	}
-	return nil, fmt.Errorf("calendar %q is not one of %s", name, strings.Join(CalendarNames(), " "))
-}
-
-// CalendarNames returns the names of the built-in calendars, 24x7 first, the
-// exchanges sorted.
-func CalendarNames() []string {
-	names := []string{always.name}
-	for _, b := range builtin {
-		names = append(names, b.name)
-	}
-	return names
-}
+// Unknown returns a calendar that knows nothing: it stands for one that a
+// symbol names and that is not there.
+func Unknown(name string) *Calendar { return &Calendar{name: name, title: "not loaded", zone: "UTC"} }
 
 // Name is the name of the calendar: a market identifier code, or "24x7".
 func (c *Calendar) Name() string { return c.name }
@@ -112,8 +89,18 @@ func (c *Calendar) Name() string { return c.name }
 // String is the name of the calendar.
 func (c *Calendar) String() string { return c.name }
 
-// AlwaysOpen reports whether the market never closes.
-func (c *Calendar) AlwaysOpen() bool { return c.sessions == nil }
+// Title is the name for a person.
+func (c *Calendar) Title() string { return c.title }
+
+// Aliases are further names. The result must not be changed.
+func (c *Calendar) Aliases() []string { return c.aliases }
+
+// Zone is the IANA name of the zone in which the market keeps its hours.
+func (c *Calendar) Zone() string { return c.zone }
+
+// AlwaysOpen reports whether the market never closes, but for pauses. Its
+// sessions are the days UTC.
+func (c *Calendar) AlwaysOpen() bool { return c.always }
 
 // Valid is the span of time for which the calendar answers. Outside of it
 // whether the market was open is unknown.
@@ -125,15 +112,19 @@ func (c *Calendar) OpenAt(t Time) (open, known bool) {
 	if !c.valid.Contains(t) {
 		return false, false
 	}
-	if c.AlwaysOpen() {
-		return true, true
-	}
 	i := c.openFrom(t)
 	return i < len(c.open) && c.open[i].From <= t, true
 }
 
 // openFrom is the index of the first open span that ends after t.
 func (c *Calendar) openFrom(t Time) int {
+	if c.always { // few pauses, many days
+		i, found := slices.BinarySearchFunc(c.open, t, func(s Span, t Time) int { return cmp.Compare(s.To, t) })
+		if found {
+			i++
+		}
+		return i
+	}
 	day := floorDiv(int64(t), int64(Day)) - c.firstDay
 	if day < 0 {
 		return 0
@@ -244,6 +235,111 @@ func (c *Calendar) PreviousClose(t Time) (Time, bool) {
 	return c.sessions[i-1].Close, true
 }
 
+// Shutdowns returns, in order, the stretches that share time with s in which
+// the market was shut inside its hours.
+func (c *Calendar) Shutdowns(s Span) iter.Seq[Shutdown] {
+	return func(yield func(Shutdown) bool) {
+		for _, x := range c.pauses {
+			if !x.Span.Intersect(s).Empty() && !yield(x) {
+				return
+			}
+		}
+	}
+}
+
+// NextClose returns the first moment after t at which a session closes. There
+// is none if the calendar does not reach that far, or if the market never
+// closes.
+func (c *Calendar) NextClose(t Time) (Time, bool) {
+	i := c.sessionFrom(t)
+	if !c.valid.Contains(t) || i == len(c.sessions) {
+		return 0, false
+	}
+	return c.sessions[i].Close, true
+}
+
+// PreviousOpen returns the last moment at or before t at which a session
+// opened. There is none if the calendar does not reach that far, or if the
+// market never closes.
+func (c *Calendar) PreviousOpen(t Time) (Time, bool) {
+	i := c.sessionFrom(t)
+	if i < len(c.sessions) && c.sessions[i].Open <= t {
+		i++
+	}
+	if !c.valid.Contains(t) || i == 0 {
+		return 0, false
+	}
+	return c.sessions[i-1].Open, true
+}
+
+// AddSessions counts sessions from a date, the one in UTC that holds t: for n
+// above 0 it returns the n-th session dated after it, for n below 0 the -n-th
+// before it, for 0 the session of the date itself. There is none where the
+// calendar does not reach, and for 0 where the date has no session.
+func (c *Calendar) AddSessions(t Time, n int) (Session, bool) {
+	date := dateOf(t)
+	if !c.knowsDate(date) {
+		return Session{}, false
+	}
+	if c.always {
+		s := day(date + Time(n)*Day)
+		return s, c.knowsDate(s.Date)
+	}
+	i := c.dateFrom(date)
+	on := i < len(c.sessions) && c.sessions[i].Date == date
+	switch {
+	case n == 0 && !on:
+		return Session{}, false
+	case n > 0 && !on:
+		i--
+	}
+	if i += n; i < 0 || i >= len(c.sessions) {
+		return Session{}, false
+	}
+	return c.sessions[i], true
+}
+
+// knowsDate reports whether the calendar knows if a date has a session.
+func (c *Calendar) knowsDate(date Time) bool {
+	// Where sessions open the evening before, the validity ends on an evening.
+	return date+Day > c.valid.From && date < c.valid.To
+}
+
+// SessionCount is the number of sessions dated inside s, as far as the calendar
+// reaches.
+func (c *Calendar) SessionCount(s Span) int {
+	if c.always {
+		s = s.Intersect(c.valid)
+		return max(0, int((dateOf(s.To+Day-1)-dateOf(s.From+Day-1))/Day))
+	}
+	return max(0, c.dateFrom(s.To)-c.dateFrom(s.From))
+}
+
+// Open returns, in order, the spans inside s in which the market was open: the
+// sessions without breaks and pauses. Neighbours do not touch.
+func (c *Calendar) Open(s Span) iter.Seq[Span] {
+	return func(yield func(Span) bool) {
+		if s = s.Intersect(c.valid); s.Empty() {
+			return
+		}
+		for _, x := range c.open[c.openFrom(s.From):] {
+			if x.From >= s.To || !yield(x.Intersect(s)) {
+				return
+			}
+		}
+	}
+}
+
+// OpenTime is how long the market was open inside s, in milliseconds, as far
+// as the calendar reaches. Of a session it gives the length without breaks.
+func (c *Calendar) OpenTime(s Span) Time {
+	var sum Time
+	for x := range c.Open(s) {
+		sum += x.To - x.From
+	}
+	return sum
+}
+
 // Exceptions returns, in order, the exceptions dated inside s. Holidays that
 // fall on a day without trading anyway are not among them.
 func (c *Calendar) Exceptions(s Span) iter.Seq[Exception] {
@@ -274,13 +370,35 @@ func (c *Calendar) AppendExpected(dst []Run, g Grid, r Run) []Run {
 		return dst
 	}
 	switch {
-	case c.AlwaysOpen():
+	case c.always && len(c.open) == 1:
 		return append(dst, r)
+	case c.always:
+		return c.appendUnpaused(dst, g, r)
 	case g.Interval.Intraday():
 		return c.appendIntraday(dst, g, r)
 	default:
 		return c.appendDates(dst, g, r)
 	}
+}
+
+// appendUnpaused appends the slots of any interval that are not shut as a whole.
+func (c *Calendar) appendUnpaused(dst []Run, g Grid, r Run) []Run {
+	to := g.Time(r.To)
+	keep := len(dst) // what dst held before is not joined
+	for _, s := range c.open[c.openFrom(g.Time(r.From)):] {
+		if s.From >= to {
+			break
+		}
+		x := Run{g.SlotAt(max(s.From, g.Time(r.From))), g.SlotAt(min(s.To, to)-1) + 1}.Intersect(r)
+		switch n := len(dst); {
+		case x.Empty():
+		case n > keep && x.From <= dst[n-1].To:
+			dst[n-1].To = max(dst[n-1].To, x.To)
+		default:
+			dst = append(dst, x)
+		}
+	}
+	return dst
 }
 
 func (c *Calendar) appendIntraday(dst []Run, g Grid, r Run) []Run {

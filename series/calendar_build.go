@@ -54,27 +54,28 @@ type plan struct {
 	closed, opened    bool
 	open, close       clock
 	hasOpen, hasClose bool
+	breaks            [][2]clock // if hasBreaks
+	hasBreaks         bool
 	exception         Exception
 }
 
 func (b *builder) build(d CalendarData) error {
-	var err error
+	c := &b.cal
 	if d.Name == "" {
 		return errors.New("it has no name")
 	}
-	if b.zone, err = time.LoadLocation(d.Zone); err != nil || d.Zone == "" {
-		return fmt.Errorf("zone %q is unknown", d.Zone)
-	}
-	if b.from, err = parseDate(d.From); err != nil {
+	c.name, c.title, c.aliases, c.zone, c.always = d.Name, d.Title, d.Aliases, d.Zone, d.Always
+	if err := b.bounds(d); err != nil {
 		return err
 	}
-	if b.to, err = parseDate(d.To); err != nil {
-		return err
+	if d.Always {
+		if len(d.Sessions)+len(d.Yearly)+len(d.Dated) > 0 {
+			return errors.New("it is always open and has sessions or holidays: give pauses only")
+		}
+		c.valid = Span{b.from, b.to}
+		c.open = []Span{c.valid}
+		return b.addPauses(d.Pauses)
 	}
-	if b.from >= b.to {
-		return fmt.Errorf("it ends on %s, before it starts on %s", d.To, d.From)
-	}
-	b.cal.name = d.Name
 	for i, r := range d.Sessions {
 		if err := b.addRule(r); err != nil {
 			return fmt.Errorf("session rule %d: %w", i+1, err)
@@ -95,12 +96,86 @@ func (b *builder) build(d CalendarData) error {
 			return fmt.Errorf("%s: %w", t.Std().Format(time.DateOnly), err)
 		}
 	}
-	if len(b.cal.sessions) == 0 {
+	if len(c.sessions) == 0 {
 		return errors.New("it has no session")
 	}
-	b.cal.valid = b.validity()
+	c.valid = b.validity()
+	if err := b.addPauses(d.Pauses); err != nil {
+		return err
+	}
 	b.index()
 	return nil
+}
+
+// maxCalendarYears bounds the work that a calendar can ask for.
+const maxCalendarYears = 400
+
+// bounds reads the zone and the dates that the tables cover.
+func (b *builder) bounds(d CalendarData) (err error) {
+	if b.zone, err = time.LoadLocation(d.Zone); err != nil || d.Zone == "" || d.Zone == "Local" {
+		return fmt.Errorf("zone %q is unknown: give an IANA name such as Europe/London", d.Zone)
+	}
+	b.from, b.to = MinTime, MaxTime+1
+	if !d.Always || d.From != "" {
+		if b.from, err = parseDate(d.From); err != nil {
+			return fmt.Errorf("from: %w", err)
+		}
+	}
+	if !d.Always || d.To != "" {
+		if b.to, err = parseDate(d.To); err != nil {
+			return fmt.Errorf("to: %w", err)
+		}
+	}
+	if b.from >= b.to {
+		return fmt.Errorf("it ends on %s, before it starts on %s", d.To, d.From)
+	}
+	if !d.Always && b.to-b.from > maxCalendarYears*366*Day {
+		return fmt.Errorf("it covers more than %d years", maxCalendarYears)
+	}
+	return nil
+}
+
+// addPauses takes pauses out of the open spans.
+func (b *builder) addPauses(ps []Pause) error {
+	var shut []Span
+	for i, p := range ps {
+		x := Shutdown{Reason: p.Reason, Notice: p.Notice, Source: p.Source}
+		var err error
+		if x.Span, err = p.span(); err == nil && p.Announced != "" {
+			x.Announced, err = parseDate(p.Announced)
+		}
+		if err != nil {
+			return fmt.Errorf("pause %d (%s): %w", i+1, p.Reason, err)
+		}
+		shut = append(shut, x.Span)
+		b.cal.pauses = append(b.cal.pauses, x)
+	}
+	slices.SortFunc(b.cal.pauses, func(a, b Shutdown) int { return cmp.Compare(a.From, b.From) })
+	if len(shut) > 0 {
+		b.cal.open = Subtract(nil, b.cal.open, Normalize(shut))
+		if len(b.cal.open) == 0 {
+			return errors.New("its pauses leave it no open time")
+		}
+	}
+	return nil
+}
+
+func (p Pause) span() (Span, error) {
+	var s Span
+	for _, x := range [...]struct {
+		text string
+		at   *Time
+	}{{p.From, &s.From}, {p.To, &s.To}} {
+		t, err := time.Parse(time.RFC3339, x.text)
+		if err != nil {
+			return s, fmt.Errorf("time %q is not of the form 2018-02-08T00:27:00Z", x.text)
+		}
+		*x.at = TimeOf(t)
+	}
+	if s.Empty() {
+		return s, fmt.Errorf("it ends at %s, before it begins at %s", p.To, p.From)
+	}
+	return s, nil
 }
 
 func (b *builder) addRule(r SessionRule) error {
@@ -125,24 +200,37 @@ func (b *builder) addRule(r SessionRule) error {
 	if h.open >= h.close {
 		return fmt.Errorf("it closes at %s, before it opens at %s", r.Close, r.Open)
 	}
+	if h.breaks, err = readBreaks(r.Breaks); err != nil {
+		return err
+	}
 	last := h.open
-	for _, k := range r.Breaks {
-		from, err := parseClock(k.From)
-		if err != nil {
-			return err
+	for i, k := range h.breaks {
+		if k[0] <= last || k[1] >= h.close {
+			return fmt.Errorf("the break from %s to %s is out of order or not inside the session", r.Breaks[i].From, r.Breaks[i].To)
 		}
-		to, err := parseClock(k.To)
-		if err != nil {
-			return err
-		}
-		if from <= last || to <= from || to >= h.close {
-			return fmt.Errorf("the break from %s to %s is out of order or not inside the session", k.From, k.To)
-		}
-		last = to
-		h.breaks = append(h.breaks, [2]clock{from, to})
+		last = k[1]
 	}
 	b.rules = append(b.rules, h)
 	return nil
+}
+
+func readBreaks(ks []Break) ([][2]clock, error) {
+	var out [][2]clock
+	for _, k := range ks {
+		from, err := parseClock(k.From)
+		if err != nil {
+			return nil, err
+		}
+		to, err := parseClock(k.To)
+		if err != nil {
+			return nil, err
+		}
+		if to <= from {
+			return nil, fmt.Errorf("the break from %s to %s is out of order or not inside the session", k.From, k.To)
+		}
+		out = append(out, [2]clock{from, to})
+	}
+	return out, nil
 }
 
 func (b *builder) addYearly(y YearlyChange) error {
@@ -150,10 +238,10 @@ func (b *builder) addYearly(y YearlyChange) error {
 		return err
 	}
 	p := plan{exception: Exception{Reason: y.Reason, Source: y.Source}}
-	if err := p.read(y.Open, y.Close); err != nil {
+	if err := p.read(y.Hours); err != nil {
 		return err
 	}
-	// One year more on either side: observation can move a date across.
+	// One year more on either side: a date can move across.
 	first, last := b.from.Std().Year()-1, b.to.Std().Year()+1
 	if y.From != 0 {
 		first = max(first, y.From)
@@ -162,7 +250,7 @@ func (b *builder) addYearly(y YearlyChange) error {
 		last = min(last, y.To)
 	}
 	for year := first; year <= last; year++ {
-		if t, ok := y.On.In(year); ok {
+		if t, ok := y.On.In(year); ok && !slices.Contains(y.Except, year) {
 			b.change(t, p)
 		}
 	}
@@ -184,7 +272,12 @@ func (b *builder) addDated(x DatedChange) error {
 		return errors.New("its dates are out of order or outside the calendar")
 	}
 	p := plan{exception: Exception{Reason: x.Reason, Notice: x.Notice, Source: x.Source}}
-	if err := p.read(x.Open, x.Close); err != nil {
+	if x.Announced != "" {
+		if p.exception.Announced, err = parseDate(x.Announced); err != nil {
+			return fmt.Errorf("announced: %w", err)
+		}
+	}
+	if err := p.read(x.Hours); err != nil {
 		return err
 	}
 	p.opened = p.hasOpen && p.hasClose
@@ -214,22 +307,24 @@ func (b *builder) change(t Time, p plan) {
 }
 
 // read sets what the clocks of a change say.
-func (p *plan) read(open, close string) (err error) {
-	p.closed = open == "" && close == ""
+func (p *plan) read(h Hours) (err error) {
+	p.closed = h.Open == "" && h.Close == "" && h.Breaks == nil
 	p.exception.Closed = p.closed
-	if open != "" {
+	if h.Open != "" {
 		p.hasOpen = true
-		if p.open, err = parseClock(open); err != nil {
+		if p.open, err = parseClock(h.Open); err != nil {
 			return err
 		}
 	}
-	if close != "" {
+	if h.Close != "" {
 		p.hasClose = true
-		if p.close, err = parseClock(close); err != nil {
+		if p.close, err = parseClock(h.Close); err != nil {
 			return err
 		}
 	}
-	return nil
+	p.hasBreaks = h.Breaks != nil
+	p.breaks, err = readBreaks(h.Breaks)
+	return err
 }
 
 // merge lets the clocks of q win over those of p.
@@ -242,6 +337,9 @@ func (p *plan) merge(q plan) {
 	}
 	if q.hasClose {
 		p.close, p.hasClose = q.close, true
+	}
+	if q.hasBreaks {
+		p.breaks, p.hasBreaks = q.breaks, true
 	}
 	p.exception = q.exception
 }
@@ -286,6 +384,9 @@ func (b *builder) addDate(t Time) error {
 		}
 		if p.hasClose {
 			h.close = p.close
+		}
+		if p.hasBreaks {
+			h.breaks = p.breaks
 		}
 	}
 	return b.addSession(t, h)

@@ -141,16 +141,16 @@ func lunch() series.CalendarData {
 			{From: "2024-11-05", Days: series.MondayToFriday, Open: "09:00", Close: "15:30", Breaks: []series.Break{{From: "11:30", To: "12:30"}}},
 		},
 		Yearly: []series.YearlyChange{
-			{Reason: "New Year", On: series.DayRule{Month: time.January, Day: 1, Observed: series.NextMonday}},
-			{Reason: "last session", On: series.DayRule{Month: time.December, Day: 30}, Close: "11:30"},
-			{Reason: "first session", On: series.DayRule{Month: time.January, Day: 4}, Open: "10:00"},
-			{Reason: "Boxing Day", On: series.DayRule{Month: time.December, Day: 26, Observed: series.TwoDaysLater}, From: 2020, To: 2022},
+			{Reason: "New Year", On: series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: 2, time.Sunday: 1}}},
+			{Reason: "last session", On: series.DayRule{Month: time.December, Day: 30}, Hours: series.Hours{Close: "11:30"}},
+			{Reason: "first session", On: series.DayRule{Month: time.January, Day: 4}, Hours: series.Hours{Open: "10:00"}},
+			{Reason: "Boxing Day", On: series.DayRule{Month: time.December, Day: 26, Move: [7]int8{time.Saturday: 2, time.Sunday: 2}}, From: 2020, To: 2022},
 		},
 		Dated: []series.DatedChange{
 			{Date: "2020-10-01", Reason: "system failure", Notice: series.Unannounced},
-			{Date: "2021-05-09", Open: "10:00", Close: "12:00", Reason: "test of the new system", Notice: series.Announced},
-			{Date: "2021-05-10", To: "2021-05-11", Open: "12:00", Reason: "late openings", Notice: series.Announced},
-			{Date: "2021-05-12", Close: "12:15", Reason: "early close inside the break", Notice: series.Announced},
+			{Date: "2021-05-09", Hours: series.Hours{Open: "10:00", Close: "12:00"}, Reason: "test of the new system", Notice: series.Announced},
+			{Date: "2021-05-10", To: "2021-05-11", Hours: series.Hours{Open: "12:00"}, Reason: "late openings", Notice: series.Announced},
+			{Date: "2021-05-12", Hours: series.Hours{Close: "12:15"}, Reason: "early close inside the break", Notice: series.Announced},
 		},
 	}
 }
@@ -164,8 +164,8 @@ func night() series.CalendarData {
 			{Days: series.MondayToFriday, Open: "17:00-1d", Close: "16:00", Breaks: []series.Break{{From: "02:00", To: "02:15"}, {From: "15:15", To: "15:30"}}},
 		},
 		Yearly: []series.YearlyChange{
-			{Reason: "Christmas Day", On: series.DayRule{Month: time.December, Day: 25, Observed: series.NearestWeekday}},
-			{Reason: "Thanksgiving Day", On: series.DayRule{Month: time.November, Nth: 4, Weekday: time.Thursday}, Close: "12:00"},
+			{Reason: "Christmas Day", On: series.DayRule{Month: time.December, Day: 25, Move: [7]int8{time.Saturday: -1, time.Sunday: 1}}},
+			{Reason: "Thanksgiving Day", On: series.DayRule{Kind: series.NthWeekday, Month: time.November, Nth: 4, Weekday: time.Thursday}, Hours: series.Hours{Close: "12:00"}},
 		},
 	}
 }
@@ -277,30 +277,30 @@ func TestDayRule(t *testing.T) {
 		year int
 		want string
 	}{
-		{series.DayRule{Month: time.January, Nth: 3, Weekday: time.Monday}, 2024, "2024-01-15"},
-		{series.DayRule{Month: time.January, Nth: 1, Weekday: time.Monday}, 2024, "2024-01-01"},
-		{series.DayRule{Month: time.May, Nth: -1, Weekday: time.Monday}, 2024, "2024-05-27"},
-		{series.DayRule{Month: time.May, Nth: -1, Weekday: time.Friday}, 2024, "2024-05-31"},
-		{series.DayRule{Month: time.May, Nth: -2, Weekday: time.Friday}, 2024, "2024-05-24"},
-		{series.DayRule{Month: time.December, Nth: -1, Weekday: time.Sunday}, 2024, "2024-12-29"},
-		{series.DayRule{Month: time.February, Nth: 5, Weekday: time.Thursday}, 2024, "2024-02-29"},
-		{series.DayRule{Month: time.February, Nth: 5, Weekday: time.Thursday}, 2023, ""},
-		{series.DayRule{Month: time.February, Nth: -5, Weekday: time.Thursday}, 2023, ""},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.January, Nth: 3, Weekday: time.Monday}, 2024, "2024-01-15"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.January, Nth: 1, Weekday: time.Monday}, 2024, "2024-01-01"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.May, Nth: -1, Weekday: time.Monday}, 2024, "2024-05-27"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.May, Nth: -1, Weekday: time.Friday}, 2024, "2024-05-31"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.May, Nth: -2, Weekday: time.Friday}, 2024, "2024-05-24"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.December, Nth: -1, Weekday: time.Sunday}, 2024, "2024-12-29"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.February, Nth: 5, Weekday: time.Thursday}, 2024, "2024-02-29"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.February, Nth: 5, Weekday: time.Thursday}, 2023, ""},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.February, Nth: -5, Weekday: time.Thursday}, 2023, ""},
 		{series.DayRule{Month: time.February, Day: 29}, 2023, ""},
 		{series.DayRule{Month: time.February, Day: 29}, 2024, "2024-02-29"},
-		{series.DayRule{Month: time.November, Nth: 4, Weekday: time.Thursday, Plus: 1}, 2024, "2024-11-29"},
+		{series.DayRule{Kind: series.NthWeekday, Month: time.November, Nth: 4, Weekday: time.Thursday, Plus: 1}, 2024, "2024-11-29"},
 		{series.DayRule{Month: time.February, Day: 28, Plus: 2}, 2023, "2023-03-02"},
-		{series.DayRule{Easter: true, Plus: -2}, 2024, "2024-03-29"},
-		{series.DayRule{Easter: true, Plus: 1}, 2024, "2024-04-01"},
+		{series.DayRule{Kind: series.Easter, Plus: -2}, 2024, "2024-03-29"},
+		{series.DayRule{Kind: series.Easter, Plus: 1}, 2024, "2024-04-01"},
 		// 2022-01-01 was a Saturday, 2023-01-01 a Sunday.
 		{series.DayRule{Month: time.January, Day: 1}, 2022, "2022-01-01"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.SundayToMonday}, 2022, "2022-01-01"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.SundayToMonday}, 2023, "2023-01-02"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.NearestWeekday}, 2022, "2021-12-31"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.NearestWeekday}, 2023, "2023-01-02"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.NextMonday}, 2022, "2022-01-03"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.TwoDaysLater}, 2022, "2022-01-03"},
-		{series.DayRule{Month: time.January, Day: 1, Observed: series.TwoDaysLater}, 2023, "2023-01-03"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Sunday: 1}}, 2022, "2022-01-01"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Sunday: 1}}, 2023, "2023-01-02"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: -1, time.Sunday: 1}}, 2022, "2021-12-31"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: -1, time.Sunday: 1}}, 2023, "2023-01-02"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: 2, time.Sunday: 1}}, 2022, "2022-01-03"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: 2, time.Sunday: 2}}, 2022, "2022-01-03"},
+		{series.DayRule{Month: time.January, Day: 1, Move: [7]int8{time.Saturday: 2, time.Sunday: 2}}, 2023, "2023-01-03"},
 		{series.DayRule{Month: time.July, Day: 3, Only: series.WeekdaysOf(time.Wednesday)}, 2024, "2024-07-03"},
 		{series.DayRule{Month: time.July, Day: 3, Only: series.WeekdaysOf(time.Wednesday)}, 2023, ""},
 	} {
@@ -316,6 +316,63 @@ func TestDayRule(t *testing.T) {
 
 // TestEaster: dates from the tables that accompany the Gregorian reform, the
 // earliest, the latest and the two exceptional kinds of year among them.
+// TestMoonRules: dates of other calendars, as published: Hong Kong Observatory
+// (Chinese calendar, Qingming), National Astronomical Observatory of Japan
+// (equinoxes), tables of the Hebrew calendar and of Orthodox Easter.
+func TestMoonRules(t *testing.T) {
+	lunar := func(month time.Month, day int) series.DayRule {
+		return series.DayRule{Kind: series.LunarDate, Month: month, Day: day}
+	}
+	hebrew := func(month time.Month, day int) series.DayRule {
+		return series.DayRule{Kind: series.HebrewDate, Month: month, Day: day}
+	}
+	for _, x := range []struct {
+		rule series.DayRule
+		want string
+	}{
+		{lunar(1, 1), "1985-02-20"},
+		{lunar(1, 1), "2000-02-05"},
+		{lunar(1, 1), "2023-01-22"},
+		{lunar(1, 1), "2024-02-10"},
+		{lunar(1, 1), "2026-02-17"},
+		{lunar(1, 1), "2034-02-19"},
+		{lunar(5, 5), "2023-06-22"},
+		{lunar(8, 15), "2020-10-01"},
+		{lunar(8, 15), "2025-10-06"},
+		{lunar(9, 9), "2014-10-02"},
+		{lunar(12, 8), "2025-01-07"}, // of the lunar year 2024
+		{series.DayRule{Kind: series.Qingming}, "2023-04-05"},
+		{series.DayRule{Kind: series.Qingming}, "2024-04-04"},
+		{series.DayRule{Kind: series.VernalEquinox}, "2024-03-20"},
+		{series.DayRule{Kind: series.VernalEquinox}, "2023-03-21"},
+		{series.DayRule{Kind: series.AutumnalEquinox}, "2012-09-22"},
+		{series.DayRule{Kind: series.AutumnalEquinox}, "2023-09-23"},
+		{series.DayRule{Kind: series.OrthodoxEaster}, "2024-05-05"},
+		{series.DayRule{Kind: series.OrthodoxEaster}, "2021-05-02"},
+		{series.DayRule{Kind: series.OrthodoxEaster}, "2014-04-20"},
+		{hebrew(7, 1), "2024-10-03"},
+		{hebrew(7, 10), "2023-09-25"},
+		{hebrew(1, 15), "2024-04-23"},
+		{hebrew(13, 14), "2024-03-24"},
+		{hebrew(12, 14), "2023-03-07"},
+		{hebrew(3, 6), "2025-06-02"},
+		{hebrew(9, 25), "2024-12-26"},
+	} {
+		want := moment(x.want)
+		if got, ok := x.rule.In(want.Std().Year()); !ok || got != want {
+			t.Errorf("%+v is %s, %v, want %s", x.rule, got, ok, want)
+		}
+	}
+	for _, r := range []series.DayRule{lunar(1, 1), {Kind: series.Qingming}, {Kind: series.VernalEquinox}} {
+		if got, ok := r.In(1900); ok {
+			t.Errorf("%+v is %s in 1900, which no table holds", r, got)
+		}
+	}
+	if got, ok := hebrew(13, 14).In(2023); ok {
+		t.Errorf("5783 has a month Adar II: %s", got)
+	}
+}
+
 func TestEaster(t *testing.T) {
 	for year, want := range map[int]string{
 		1818: "03-22", 1886: "04-25", 1943: "04-25", 1954: "04-18", 1961: "04-02", 1981: "04-19",
@@ -323,7 +380,7 @@ func TestEaster(t *testing.T) {
 		2024: "03-31", 2025: "04-20", 2026: "04-05", 2027: "03-28", 2038: "04-25", 2049: "04-18",
 		2076: "04-19", 2100: "03-28", 2285: "03-22",
 	} {
-		d, _ := series.DayRule{Easter: true}.In(year)
+		d, _ := series.DayRule{Kind: series.Easter}.In(year)
 		if got := d.Std().Format("01-02"); got != want {
 			t.Errorf("Easter %d is %s, want %s", year, got, want)
 		}
@@ -349,8 +406,8 @@ func TestNewCalendarRefuses(t *testing.T) {
 		{func(d *series.CalendarData) { d.Sessions[1].Breaks[0].From = "08:00" }, "break from 08:00"},
 		{func(d *series.CalendarData) { d.Yearly[0].On.Month = 13 }, "yearly change 1 (New Year): month"},
 		{func(d *series.CalendarData) { d.Yearly[0].On.Day = 0 }, "day 0"},
-		{func(d *series.CalendarData) { d.Yearly[0].On.Nth = 6 }, "weekday number"},
-		{func(d *series.CalendarData) { d.Yearly[0].On.Observed = 77 }, "observance"},
+		{func(d *series.CalendarData) { d.Yearly[0].On.Kind, d.Yearly[0].On.Nth = series.NthWeekday, 6 }, "weekday number"},
+		{func(d *series.CalendarData) { d.Yearly[0].On.Kind = 77 }, "day rule"},
 		{func(d *series.CalendarData) { d.Yearly[1].Close = "25:00" }, "clock"},
 		{func(d *series.CalendarData) { d.Yearly[1].Close = "08:30" }, "closes before it opens"},
 		{func(d *series.CalendarData) { d.Dated[0].Date = "1987-10-19" }, "dated change 1 (system failure)"},
@@ -373,27 +430,27 @@ func TestCalendarChangesAddUp(t *testing.T) {
 		Name: "sum", Zone: "Europe/London", From: "2024-01-01", To: "2025-01-01",
 		Sessions: []series.SessionRule{{Days: series.MondayToFriday, Open: "08:00", Close: "16:30"}},
 		Yearly: []series.YearlyChange{
-			{Reason: "late", On: june(3), Open: "10:00"},
-			{Reason: "early", On: june(3), Close: "14:00"},
-			{Reason: "late", On: june(4), Open: "10:00"},
+			{Reason: "late", On: june(3), Hours: series.Hours{Open: "10:00"}},
+			{Reason: "early", On: june(3), Hours: series.Hours{Close: "14:00"}},
+			{Reason: "late", On: june(4), Hours: series.Hours{Open: "10:00"}},
 			{Reason: "holiday", On: june(5)},
-			{Reason: "early on a holiday", On: june(5), Close: "14:00"},
-			{Reason: "early", On: june(6), Close: "14:00"},
+			{Reason: "early on a holiday", On: june(5), Hours: series.Hours{Close: "14:00"}},
+			{Reason: "early", On: june(6), Hours: series.Hours{Close: "14:00"}},
 			{Reason: "holiday after all", On: june(6)},
 			{Reason: "holiday", On: june(7)},
-			{Reason: "early", On: june(10), Close: "14:00"},
-			{Reason: "earlier", On: june(10), Close: "13:00"},
+			{Reason: "early", On: june(10), Hours: series.Hours{Close: "14:00"}},
+			{Reason: "earlier", On: june(10), Hours: series.Hours{Close: "13:00"}},
 			{Reason: "holiday on a Saturday", On: june(15)},
 		},
 		Dated: []series.DatedChange{
-			{Date: "2024-06-04", Close: "13:00", Reason: "and early", Notice: series.Announced},
-			{Date: "2024-06-05", Close: "13:00", Reason: "early on a holiday", Notice: series.Announced},
-			{Date: "2024-06-07", Open: "09:00", Close: "13:00", Reason: "open on a holiday", Notice: series.Announced},
-			{Date: "2024-06-11", Open: "09:00", Close: "13:00", Reason: "short", Notice: series.Announced},
+			{Date: "2024-06-04", Hours: series.Hours{Close: "13:00"}, Reason: "and early", Notice: series.Announced},
+			{Date: "2024-06-05", Hours: series.Hours{Close: "13:00"}, Reason: "early on a holiday", Notice: series.Announced},
+			{Date: "2024-06-07", Hours: series.Hours{Open: "09:00", Close: "13:00"}, Reason: "open on a holiday", Notice: series.Announced},
+			{Date: "2024-06-11", Hours: series.Hours{Open: "09:00", Close: "13:00"}, Reason: "short", Notice: series.Announced},
 			{Date: "2024-06-11", Reason: "no, closed", Notice: series.Unannounced},
-			{Date: "2024-06-12", Open: "09:00", Reason: "late", Notice: series.Announced},
-			{Date: "2024-06-12", Open: "11:00", Reason: "later", Notice: series.Announced},
-			{Date: "2024-06-16", Open: "09:00", Reason: "half of an extra Sunday", Notice: series.Announced},
+			{Date: "2024-06-12", Hours: series.Hours{Open: "09:00"}, Reason: "late", Notice: series.Announced},
+			{Date: "2024-06-12", Hours: series.Hours{Open: "11:00"}, Reason: "later", Notice: series.Announced},
+			{Date: "2024-06-16", Hours: series.Hours{Open: "09:00"}, Reason: "half of an extra Sunday", Notice: series.Announced},
 		},
 	}
 	cal := must(series.NewCalendar(d))
@@ -425,9 +482,10 @@ func TestCalendarChangesAddUp(t *testing.T) {
 	}
 }
 
+// TestCalendarByName builds every built-in calendar.
 func TestCalendarByName(t *testing.T) {
 	names := series.CalendarNames()
-	if !slices.Equal(names, []string{"24x7", "XNAS", "XNYS"}) {
+	if !slices.IsSorted(names) || !slices.Contains(names, "24x7") || !slices.Contains(names, "XNYS") {
 		t.Errorf("names are %v", names)
 	}
 	for _, name := range names {
@@ -435,9 +493,22 @@ func TestCalendarByName(t *testing.T) {
 		if c.Name() != name || c.String() != name || c != calendar(t, name) {
 			t.Errorf("%s is called %s, or is built twice", name, c.Name())
 		}
+		if c.Title() == "" || c.Zone() == "" {
+			t.Errorf("%s has no title or no zone", name)
+		}
+		for _, alias := range c.Aliases() {
+			if calendar(t, alias) != c {
+				t.Errorf("%s is not %s", alias, name)
+			}
+		}
+		for x := range c.Exceptions(c.Valid()) {
+			if x.Reason == "" || x.Source == "" {
+				t.Errorf("%s: %s has no reason or no source", name, x.Date)
+			}
+		}
 	}
-	for _, bad := range []string{"", "xnys", "XLON"} {
-		if _, err := series.CalendarByName(bad); err == nil || !strings.Contains(err.Error(), "24x7 XNAS XNYS") {
+	for _, bad := range []string{"", "xnys", "XNOWHERE"} {
+		if _, err := series.CalendarByName(bad); err == nil || !strings.Contains(err.Error(), "24x7") {
 			t.Errorf("calendar %q: %v", bad, err)
 		}
 	}
@@ -448,7 +519,7 @@ func TestCalendarWith(t *testing.T) {
 	date := moment("2026-02-03")
 	changed, err := cal.With(
 		series.DatedChange{Date: "2026-02-03", Reason: "blizzard", Notice: series.Unannounced},
-		series.DatedChange{Date: "2025-01-09", Open: "09:30", Close: "16:00", Reason: "open after all"},
+		series.DatedChange{Date: "2025-01-09", Hours: series.Hours{Open: "09:30", Close: "16:00"}, Reason: "open after all"},
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -598,6 +669,22 @@ func TestCalendarQuestions(t *testing.T) {
 		if got, ok := cal.NextOpen(at); ok && (next == nil || got != next.Open) || !ok && next != nil && v.Contains(at) {
 			t.Fatalf("%s at %s: opens %s, %v", cal, at, got, ok)
 		}
+		open0 := (*series.Session)(nil) // the last one that opened
+		shut := (*series.Session)(nil)  // the first one that closes
+		for s := range cal.Sessions(near) {
+			if s.Open <= at {
+				open0 = &s
+			}
+			if s.Close > at && shut == nil {
+				shut = &s
+			}
+		}
+		if got, ok := cal.PreviousOpen(at); ok && (open0 == nil || got != open0.Open) || !ok && open0 != nil && v.Contains(at) {
+			t.Fatalf("%s at %s: opened %s, %v", cal, at, got, ok)
+		}
+		if got, ok := cal.NextClose(at); ok && (shut == nil || got != shut.Close) || !ok && shut != nil && v.Contains(at) {
+			t.Fatalf("%s at %s: closes %s, %v", cal, at, got, ok)
+		}
 		if got, ok := cal.PreviousClose(at); ok && (last == nil || got != last.Close) || !ok && last != nil && v.Contains(at) {
 			t.Fatalf("%s at %s: closed %s, %v", cal, at, got, ok)
 		}
@@ -616,6 +703,11 @@ func TestCalendarAllocatesNothing(t *testing.T) {
 		}
 	}
 	if n := testing.AllocsPerRun(10, func() {
+		cal.NextClose(at)
+		cal.PreviousOpen(at)
+		cal.AddSessions(at, -250)
+		cal.SessionCount(cal.Valid())
+		cal.OpenTime(series.Span{From: at, To: at + 9*series.Day})
 		cal.OpenAt(at)
 		cal.SessionOf(at)
 		cal.SessionOn(at)
@@ -623,5 +715,62 @@ func TestCalendarAllocatesNothing(t *testing.T) {
 		cal.PreviousClose(at)
 	}); n != 0 {
 		t.Errorf("questions cost %v allocations", n)
+	}
+}
+
+// TestSessionArithmetic walks sessions one by one and compares.
+func TestSessionArithmetic(t *testing.T) {
+	for _, cal := range []*series.Calendar{calendar(t, "XNYS"), exchange(t, "lunch"), exchange(t, "night"), series.Always()} {
+		span := yearOf(2021)
+		var dates []series.Time
+		var open series.Time
+		for s := range cal.Sessions(series.Span{From: span.From - 3*series.Day, To: span.To + 3*series.Day}) {
+			if span.Contains(s.Date) {
+				dates = append(dates, s.Date)
+				length := s.Close - s.Open
+				for _, b := range s.Breaks {
+					length -= b.To - b.From
+				}
+				if got := cal.OpenTime(s.Span()); got != length {
+					t.Errorf("%s: session %s is open for %d ms, want %d", cal, s.Date, got, length)
+				}
+				open += length
+			}
+		}
+		if n := cal.SessionCount(span); n != len(dates) {
+			t.Errorf("%s has %d sessions in 2021, want %d", cal, n, len(dates))
+		}
+		for i, d := range dates {
+			for _, n := range []int{-i, 0, len(dates) - 1 - i} {
+				if s, ok := cal.AddSessions(d+5*series.Hour, n); !ok || s.Date != dates[i+n] {
+					t.Fatalf("%s: %d sessions from %s is %s, %v; want %s", cal, n, d, s.Date, ok, dates[i+n])
+				}
+			}
+			if i == 0 || dates[i-1]+series.Day == d {
+				continue
+			}
+			rest := d - series.Day // a date without a session
+			if _, ok := cal.AddSessions(rest, 0); ok {
+				t.Errorf("%s has a session on %s", cal, rest)
+			}
+			if s, _ := cal.AddSessions(rest, 1); s.Date != d {
+				t.Errorf("%s: the session after %s is %s", cal, rest, s.Date)
+			}
+			if s, _ := cal.AddSessions(rest, -1); s.Date != dates[i-1] {
+				t.Errorf("%s: the session before %s is %s", cal, rest, s.Date)
+			}
+		}
+		if cal.AlwaysOpen() {
+			continue
+		}
+		v := cal.Valid()
+		for _, n := range []int{1, 0, -1} {
+			if s, ok := cal.AddSessions(v.To+3*series.Day, n); ok {
+				t.Errorf("%s knows the session %s from a date beyond it", cal, s.Date)
+			}
+		}
+		if _, ok := cal.AddSessions(v.To-series.Day, 30); ok {
+			t.Errorf("%s knows sessions beyond its end", cal)
+		}
 	}
 }

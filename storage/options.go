@@ -46,6 +46,11 @@ type Options struct {
 	// crowded reports whether what looks slow waits for space.
 	crowded func() bool
 
+	// Calendars are those that symbols can name; nil stands for the built-in
+	// ones. A symbol whose calendar is not among them keeps its name: which of
+	// its bars were expected is unknown then.
+	Calendars *series.Calendars
+
 	// Owner says who opens the store, for the error that a second opener gets:
 	// "barkeep serve on 127.0.0.1:8080". Empty is the name of the program.
 	Owner string

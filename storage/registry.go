@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -296,7 +297,7 @@ func (s *Store) SetSymbol(symbol string, m Symbol) error {
 		return err
 	}
 	if m.Calendar != "" {
-		if _, err := series.CalendarByName(m.Calendar); err != nil {
+		if _, err := s.opts.Calendars.Get(m.Calendar); err != nil {
 			return err
 		}
 	}
@@ -324,14 +325,33 @@ func (s *Store) Symbol(symbol string) (Symbol, bool) {
 	return m, ok
 }
 
-// calendar returns the calendar of a symbol, 24x7 where none was set.
+// Calendars are those that symbols can name.
+func (s *Store) Calendars() *series.Calendars { return s.opts.Calendars }
+
+// calendar returns the calendar of a symbol, 24x7 where none was set, and one
+// that knows nothing where it is not loaded.
 func (s *Store) calendar(symbol string) (*series.Calendar, Symbol, error) {
 	m, _ := s.Symbol(symbol)
 	if m.Calendar == "" {
 		return series.Always(), m, nil
 	}
-	c, err := series.CalendarByName(m.Calendar)
+	c, err := s.opts.Calendars.Known(m.Calendar)
 	return c, m, err
+}
+
+// warnOfCalendars logs which symbols name a calendar that is not loaded.
+func (s *Store) warnOfCalendars() {
+	missing := map[string][]string{}
+	for symbol, m := range s.symbols {
+		if m.Calendar != "" && !s.opts.Calendars.Has(m.Calendar) {
+			missing[m.Calendar] = append(missing[m.Calendar], symbol)
+		}
+	}
+	for name, symbols := range missing {
+		slices.Sort(symbols)
+		s.opts.Logger.Warn("a calendar is not loaded: which bars were expected is unknown; put its file into the folder of the setting calendars, or set another calendar",
+			"calendar", name, "symbols", strings.Join(symbols[:min(len(symbols), 20)], " "), "count", len(symbols))
+	}
 }
 
 // registryPairs is the registry as the process knows it.

@@ -497,7 +497,7 @@ func (d *sim) step(ctx context.Context, o *simOp) error {
 	case errors.Is(err, errFatal):
 		d.count.add("fatal", 1)
 		return d.crash(ctx, o, d.takePoint(), true)
-	case err != nil && d.fs.failed() == d.failed:
+	case err != nil && d.fs.failed() == d.failed && (d.fs.failed() == 0 || !stillFull(err)):
 		return fmt.Errorf("no call failed, but the operation did: %w", err)
 	case err != nil && isHarness(err):
 		return err
@@ -516,6 +516,13 @@ func (d *sim) step(ctx context.Context, o *simOp) error {
 	}
 	d.acknowledge(o)
 	return nil
+}
+
+// stillFull reports whether an operation was refused for lack of space. That
+// state outlasts the call that failed, and so the operation that it was in.
+func stillFull(err error) bool {
+	u, ok := errors.AsType[*storage.UnavailableError](err)
+	return ok && u.Reason == storage.DiskFull
 }
 
 // isHarness tells the findings of the simulation from errors of the store.

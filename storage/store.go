@@ -122,6 +122,9 @@ func (o Options) withDefaults() Options {
 	if o.DecodedBytes == 0 {
 		o.DecodedBytes = defaultDecodedBytes
 	}
+	if o.Calendars == nil {
+		o.Calendars = series.BuiltinCalendars()
+	}
 	if o.RelaxedDelay <= 0 {
 		o.RelaxedDelay = defaultRelaxedDelay
 	}
@@ -304,6 +307,7 @@ func (s *Store) load() error {
 	if err := s.loadRegistry(); err != nil {
 		return err
 	}
+	s.warnOfCalendars()
 	return s.loadSequence()
 }
 

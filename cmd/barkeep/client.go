@@ -62,8 +62,13 @@ func storeExists(dir string) bool {
 
 // open opens the store in --data.
 func (a *app) open(readOnly bool, owner string) (*storage.Store, error) {
+	calendars, err := a.calendars()
+	if err != nil {
+		return nil, err
+	}
 	return storage.Open(a.cfg.Data, storage.Options{
-		ReadOnly: readOnly, Owner: owner,
+		Calendars: calendars,
+		ReadOnly:  readOnly, Owner: owner,
 		CacheBytes: a.cfg.Cache, DecodedBytes: a.cfg.DecodedCache,
 		SpaceLow: a.cfg.SpaceLow, SpaceReadOnly: a.cfg.SpaceReadOnly, Ballast: a.cfg.Ballast,
 		Scrub: a.cfg.ScrubRate, WriteTimeout: a.cfg.WriteTimeout,

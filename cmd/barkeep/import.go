@@ -85,7 +85,9 @@ func suggestedSymbol(file string) string {
 }
 
 // options turns the flags into those of the reader.
-func (in importFlags) options() (barfile.Options, error) {
+// options reads the flags. calendars are those that --calendar can name; nil
+// leaves that to a server.
+func (in importFlags) options(calendars *series.Calendars) (barfile.Options, error) {
 	var interval series.Interval
 	var err error
 	if in.interval != "" {
@@ -115,8 +117,8 @@ func (in importFlags) options() (barfile.Options, error) {
 	if err := oneOf(in.onConflict, "keep", "replace", "quarantine"); err != nil {
 		return o, usagef("--on-conflict: %w", err)
 	}
-	if in.calendar != "" {
-		if _, err := series.CalendarByName(in.calendar); err != nil {
+	if in.calendar != "" && calendars != nil {
+		if _, err := calendars.Get(in.calendar); err != nil {
 			return o, usagef("--calendar: %w", err)
 		}
 	}
@@ -125,7 +127,13 @@ func (in importFlags) options() (barfile.Options, error) {
 
 // importFiles reads the files one after the other.
 func (a *app) importFiles(ctx context.Context, in importFlags, files []string) (err error) {
-	o, err := in.options()
+	var calendars *series.Calendars
+	if a.cfg.URL == "" {
+		if calendars, err = a.calendars(); err != nil {
+			return err
+		}
+	}
+	o, err := in.options(calendars)
 	if err != nil {
 		return err
 	}

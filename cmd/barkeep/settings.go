@@ -26,6 +26,8 @@ type Config struct {
 	OpenReads bool
 	MaxBody   int64
 
+	Calendars string // directory; empty is the one inside Data
+
 	Cache         int64
 	DecodedCache  int64
 	SpaceLow      int64 // these as in storage.Options: 0 is its default, negative is off
@@ -74,6 +76,11 @@ var settings = []setting{
 		key: "token", def: "", secret: true,
 		doc: "Token that is sent to the server of url. Better kept out of this file, in\nBARKEEP_TOKEN; without either the token file of the data directory is used.",
 		set: func(c *Config, v string) error { c.Token = v; return nil },
+	},
+	{
+		key: "calendars", def: "",
+		doc: "Directory of calendar files of your own, see docs/calendars.md. Without it the\ndirectory calendars inside the data directory is read, if there is one.",
+		set: func(c *Config, v string) error { c.Calendars = v; return nil },
 	},
 	{
 		key: "server.listen", def: "127.0.0.1:8080",
