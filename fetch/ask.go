@@ -172,7 +172,8 @@ type candidate struct {
 	most int
 	// reach is the first moment for which the vendor has bars.
 	reach series.Time
-	out   *Error // why it is not asked any more; guarded by asking.mu
+	out   *Error // why it is not asked any more, or not before its RetryAt
+	why   *Error // its last error, until it answers
 }
 
 // wholeSpan is how many bars are asked of a vendor that names no bound: enough

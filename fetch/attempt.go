@@ -21,8 +21,9 @@ type call struct {
 	// judge reads the answer; an error without a kind is garbage.
 	judge func(Answer) error
 	// patient says that nobody else can be asked: it is tried again here.
-	patient bool
-	until   time.Time // until when a retry may begin
+	patient  bool
+	patience time.Duration // how long it may take until a retry begins
+	until    time.Time     // when that is over
 
 	err      error // of the last attempt: an *Error, a *denied, or that of the context
 	sent     int   // attempts that left
@@ -63,12 +64,15 @@ func (c *call) again(ctx context.Context) bool {
 		return false
 	}
 	// Full jitter: clients that failed together do not come back together.
-	c.wait = rand.N(min(backoffCap, backoffBase<<c.sent))
+	c.wait = jitter(min(backoffCap, backoffBase<<c.sent))
 	if e := asError(c.err); e != nil && !e.RetryAt.IsZero() {
 		c.wait += max(0, time.Until(e.RetryAt))
 	}
 	return time.Now().Add(c.wait).Before(c.until)
 }
+
+// jitter is a random time up to d.
+func jitter(d time.Duration) time.Duration { return 1 + rand.N(d) }
 
 // attempter makes an attempt of the call that is in the context.
 type attempter struct{}
@@ -81,6 +85,7 @@ func (attempter) RoundTrip(shell *http.Request) (*http.Response, error) {
 
 // do makes the call and returns what came of its last attempt.
 func (c *call) do(ctx context.Context) error {
+	c.until = time.Now().Add(c.patience)
 	shell, err := retryablehttp.NewRequestWithContext(context.WithValue(ctx, callKey{}, c), http.MethodGet, "http://call.invalid", nil)
 	if err != nil {
 		return err
@@ -222,6 +227,9 @@ func (e *endpoint) signed(r Request, now series.Time) (Request, error) {
 func (p *Pool) answer(e *endpoint, a *raw) Answer {
 	if d, ok := date(a.header); ok {
 		p.clocks.coarse(e.host.name, d+series.Time(age(a.header).Milliseconds()), a.sent, a.came)
+		if d, ok := p.clocks.differs(e.host.name); ok {
+			p.tell(e, ClockDiffers, fmt.Sprintf("its clock is %v ahead of ours", d.Round(time.Second/10)), time.Time{})
+		}
 	}
 	t := series.TimeOf(a.sent.Add(p.clocks.offset(e.host.name) - age(a.header)))
 	return Answer{Status: a.status, Header: a.header, Body: a.body, Time: t}

@@ -18,12 +18,16 @@ type clocks struct {
 type offsets struct {
 	exact  []time.Duration // from an answer that held the time in milliseconds
 	coarse []time.Duration // from Date headers
+	told   bool            // that it differs
 }
 
 const (
 	clockSamples = 9
 	// A clock that is further than this from what most say is not believed.
 	clockTrust = 30 * time.Second
+	// clockTold is the difference that is worth telling; a Date header alone is
+	// half a second off.
+	clockTold = 2 * time.Second
 )
 
 // coarse adds a Date header, which has lost its milliseconds: half a second is
@@ -56,8 +60,10 @@ func (c *clocks) add(host string, server series.Time, sent, came time.Time, kind
 	}
 }
 
-// offset is how far the clock of host is ahead of ours. A host that most other
-// clocks contradict, ours among them, is taken to have theirs.
+// offset is how far the clock of host is taken to be ahead of ours. A host that
+// most other clocks contradict, ours among them, is taken to have theirs. Where
+// it is one clock against one, the one behind is believed: a bar that is called
+// final too late is asked for again, one called final too early is wrong.
 func (c *clocks) offset(host string) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,15 +71,13 @@ func (c *clocks) offset(host string) time.Duration {
 	for _, o := range c.by {
 		all = append(all, o.median())
 	}
+	most := median(all)
 	o := c.by[host]
 	if o == nil {
-		return median(all)
+		return most
 	}
 	own := o.median()
-	if len(all) < 3 { // ours against theirs: nobody can tell
-		return own
-	}
-	if most := median(all); own-most > clockTrust || most-own > clockTrust {
+	if far := own-most > clockTrust || most-own > clockTrust; far || len(all) == 2 && own > clockTrust {
 		return most
 	}
 	return own
@@ -82,6 +86,19 @@ func (c *clocks) offset(host string) time.Duration {
 // now is the time of the host's clock.
 func (c *clocks) now(host string) series.Time {
 	return series.TimeOf(time.Now().Add(c.offset(host)))
+}
+
+// differs returns the difference of a host's clock as measured, the first time
+// that it is worth telling.
+func (c *clocks) differs(host string) (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.by[host]
+	if o == nil || o.told || o.median().Abs() < clockTold {
+		return 0, false
+	}
+	o.told = true
+	return o.median(), true
 }
 
 func (o *offsets) median() time.Duration {
@@ -94,5 +111,5 @@ func (o *offsets) median() time.Duration {
 func median(v []time.Duration) time.Duration {
 	v = slices.Clone(v)
 	slices.Sort(v)
-	return v[(len(v)-1)/2]
+	return v[(len(v)-1)/2] // of an even number the lower
 }

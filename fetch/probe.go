@@ -25,7 +25,7 @@ func (p *Pool) Check(ctx context.Context, name string) error {
 }
 
 func (p *Pool) check(ctx context.Context, e *endpoint) error {
-	c := &call{pool: p, e: e, until: time.Now()}
+	c := &call{pool: p, e: e}
 	if e.HealthCheck != "" {
 		c.r = Request{Path: e.HealthCheck}
 		c.judge = func(a Answer) error {
