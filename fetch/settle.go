@@ -32,6 +32,8 @@ type Settled struct {
 	Outside    int // rows dropped because they lie outside of the question
 	Duplicates int // rows dropped because they repeat another one
 	Blank      int // rows dropped because they hold zeros only or an invented price
+
+	ended series.Slot // the first slot that may still get a bar
 }
 
 // Conflict is two different rows of one slot in one answer, or in the same
@@ -62,6 +64,10 @@ type Conflict struct {
 func Settle(info *Info, q Query, p Page, now series.Time) *Settled {
 	s := &settling{info: info, q: q, now: now, grid: info.grid(q.Interval)}
 	s.asked = s.grid.run(q.Span)
+	s.out.ended = math.MinInt64
+	if now != 0 {
+		s.out.ended = s.grid.slot(now - series.Time(info.Grace/time.Millisecond))
+	}
 	for _, r := range p.Refused {
 		s.refuse(r)
 	}
@@ -376,10 +382,7 @@ func (s *settling) speak(p Page) {
 // known returns the slots that lie in the reach of the answer.
 func (s *settling) known(p Page, known, bad []series.Run, asked series.Run) []series.Run {
 	// What has not ended is not absent yet.
-	ended := series.Slot(math.MinInt64)
-	if s.now != 0 {
-		ended = s.grid.slot(s.now - series.Time(s.info.Grace/time.Millisecond))
-	}
+	ended := s.out.ended
 	_, bounded := s.info.Horizon[s.q.Interval]
 	clamps := s.info.EndAnchored || bounded
 	located := series.Union(nil, known, bad)
