@@ -210,7 +210,7 @@ func (g *generic) readColumns(c Config, fail func(key, format string, args ...an
 		Time: at(0), Open: at(1), High: at(2), Low: at(3), Close: at(4), Volume: at(5), Quote: at(6), Trades: at(7), VWAP: at(8), Unit: g.in,
 	}
 	for i := range 5 {
-		if g.pick[i] == "" && !(i == 0 && c.Shape == "keyed") {
+		if g.pick[i] == "" && (i > 0 || c.Shape != "keyed") {
 			fail("columns", "%s is missing", columns[i])
 		}
 	}
