@@ -154,14 +154,16 @@ func (q *asking) agree(ctx context.Context, a, b *window) (*window, *window, err
 			return a, b, nil
 		}
 		avoid := b
-		if v, ok := q.third(ctx, a, b); ok && sameBarAs(v, *b.lead) && !sameBarAs(v, *a.tail) {
+		if v, ok := q.third(ctx, a, b); ok && b.lead != nil && sameBarAs(v, *b.lead) {
 			avoid = a
 		}
 		again := q.window(ctx, avoid.run, avoid.used())
 		if again.err != nil {
 			return nil, nil, again.err
 		}
-		again.report.Conflicts = append(again.report.Conflicts, Conflict{Kept: rowOf(*a.tail), Other: rowOf(*b.lead)})
+		if b.lead != nil {
+			again.report.Conflicts = append(again.report.Conflicts, Conflict{Kept: rowOf(*a.tail), Other: rowOf(*b.lead)})
+		}
 		if avoid == a {
 			a = again
 		} else {

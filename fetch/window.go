@@ -29,8 +29,9 @@ type window struct {
 	patience time.Duration // what is left of it
 
 	batches []Batch
-	// lead is the bar of the slot before the window and tail that of its last
-	// one, with who said them; nil where there is none to compare.
+	// tail is the final bar of the last slot of the window, by tailBy, and lead
+	// that of the slot before it, for which leadBy was asked; nil where there is
+	// none.
 	lead, tail     *series.Bar
 	leadBy, tailBy *candidate
 
@@ -66,10 +67,8 @@ func (q *asking) window(ctx context.Context, w series.Run, avoid []*candidate) *
 		}
 		x.ask(ctx, c, part)
 	}
-	for _, d := range x.doubts {
-		if x.err == nil {
-			x.err = x.second(ctx, d)
-		}
+	for i := 0; i < len(x.doubts) && x.err == nil; i++ {
+		x.err = x.second(ctx, x.doubts[i])
 	}
 	if x.err != nil {
 		return x
@@ -128,7 +127,10 @@ func (x *window) ends() {
 // than that with which x ends. Providers differ among each other; one should
 // not differ from itself.
 func (x *window) contradicts(b *window) bool {
-	return x.tail != nil && b.lead != nil && x.tailBy.e.info == b.leadBy.e.info && !sameBarAs(*x.tail, *b.lead)
+	if x.tail == nil || b.leadBy == nil || x.tailBy.e.info != b.leadBy.e.info {
+		return false
+	}
+	return b.lead == nil || !sameBarAs(*x.tail, *b.lead)
 }
 
 // used lists who gave the bars of the window.
@@ -148,7 +150,7 @@ func (x *window) discard(reason string) {
 		c.out = &Error{Kind: Unavailable, Provider: c.e.info.Name, Endpoint: c.e.Name, Message: reason}
 		x.mu.Unlock()
 	}
-	x.batches, x.lead, x.tail, x.stop = nil, nil, nil, true
+	x.batches, x.leadBy, x.tail, x.stop = nil, nil, nil, true
 	x.report.Bars, x.report.Used = 0, map[string]int64{}
 	x.report.Spoken, x.report.Empty, x.report.Silent = nil, nil, nil
 	x.report.Unanswered = x.g.spans([]series.Run{x.run})
@@ -193,12 +195,32 @@ func (x *window) ask(ctx context.Context, c *candidate, part series.Run) {
 	switch {
 	case err == nil:
 		x.failures[by] = 0
+		if lead.From < part.From {
+			x.follow(by, s)
+		}
 		x.take(by, part, s)
 	case ctx.Err() != nil:
 		x.err = context.Cause(ctx)
 	default:
 		x.patience = max(0, x.patience-time.Since(begun))
 		x.failed(c, part, err)
+	}
+}
+
+// follow keeps the bar of the slot before the window, for which by was asked
+// too.
+func (x *window) follow(by *candidate, s *Settled) {
+	at := x.g.time(x.run.From - 1)
+	if at < by.reach {
+		return
+	}
+	x.lead, x.leadBy = nil, by
+	if s.Bars.Len() > 0 && x.g.slot(s.Bars.Time[0]) == x.run.From-1 {
+		if b := s.Bars.Bar(0); b.Prov.Forming() {
+			x.leadBy = nil
+		} else {
+			x.lead = &b
+		}
 	}
 }
 
@@ -372,8 +394,15 @@ func temporary(f *Error, at time.Time) *Error {
 func (x *window) take(c *candidate, part series.Run, s *Settled) {
 	spoken := series.Intersect(nil, x.runs(s.Spoken), []series.Run{part})
 	spoken = series.Intersect(nil, spoken, x.left)
-	// What has not ended and has no bar yet is not missing.
-	pending := series.Intersect(nil, []series.Run{{From: max(s.ended, part.From), To: part.To}}, x.left)
+	// What has not ended and has no bar yet is not missing. But where a server
+	// gives bars of what is its own future, its clock proves nothing.
+	ended := max(s.ended, part.From)
+	for _, f := range s.Refused {
+		if part.Contains(x.g.slot(f.Time)) {
+			ended = max(ended, x.g.slot(f.Time)+1)
+		}
+	}
+	pending := series.Intersect(nil, []series.Run{{From: ended, To: part.To}}, x.left)
 	x.left = series.Subtract(nil, series.Subtract(nil, x.left, spoken), pending)
 	x.asked[c] = series.Union(nil, x.asked[c], []series.Run{part})
 	x.again = x.again || len(s.Refused) > 0
@@ -387,10 +416,6 @@ func (x *window) take(c *candidate, part series.Run, s *Settled) {
 		if one := (series.Run{From: n, To: n + 1}); part.Contains(n) {
 			x.doubts = append(x.doubts, doubt{one, c})
 		}
-	}
-	if n := x.run.From - 1; s.Bars.Len() > 0 && x.g.slot(s.Bars.Time[0]) == n && !s.Bars.Prov[0].Forming() {
-		b := s.Bars.Bar(0)
-		x.lead, x.leadBy = &b, c
 	}
 	x.deliver(c, &s.Bars, spoken)
 	r := &x.report
@@ -467,6 +492,9 @@ func (x *window) second(ctx context.Context, d doubt) error {
 			}
 			continue // it stays the word of one
 		}
+		if wide.From < x.run.From {
+			x.follow(c, s)
+		}
 		x.weigh(c, part, s)
 	}
 	return nil
@@ -487,6 +515,12 @@ func (x *window) weigh(c *candidate, part series.Run, s *Settled) {
 	x.report.Empty = append(x.report.Empty, x.g.spans(empty)...)
 	settled := x.g.spans(series.Union(nil, found, empty))
 	x.report.Silent = series.Subtract(nil, series.Normalize(x.report.Silent), settled)
+	if len(found) > 0 {
+		// The first answer was cut, and so may this one be.
+		for _, r := range series.Intersect(nil, x.runs(x.report.Silent), []series.Run{part}) {
+			x.doubts = append(x.doubts, doubt{r, c})
+		}
+	}
 }
 
 // amend looks for the bar of slot n among those that are held, and reports

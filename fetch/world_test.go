@@ -265,6 +265,7 @@ func newWorld(t testing.TB, servers ...*server) *world {
 	}
 	w.tr = fetch.NewTransport(fetch.TransportOptions{Dial: w.dial, Roots: w.roots})
 	t.Cleanup(func() {
+		wait(time.Hour) // connections that nobody waits for any more
 		w.tr.CloseIdleConnections()
 		for _, s := range servers {
 			if s.tls != nil {
