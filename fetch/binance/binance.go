@@ -92,7 +92,7 @@ func provider(m market) *binance {
 	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
 		return fetch.Request{
 			Path: m.path + "/klines", Cost: []int{m.weight},
-			Query: wire.Form("symbol", q.Symbol, "interval", name, "startTime", millis(q.Span.From), "endTime", millis(q.Span.To-1), "limit", strconv.Itoa(m.most)),
+			Query: wire.Form("symbol", q.Symbol, "interval", name, "startTime", wire.Millis(q.Span.From), "endTime", wire.Millis(q.Span.To-1), "limit", strconv.Itoa(m.most)),
 		}, nil
 	}
 	layout := wire.Layout{Time: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: m.volume, Quote: m.quote, Trades: 9, Unit: wire.Milliseconds}
@@ -120,8 +120,6 @@ func provider(m market) *binance {
 	}
 	return v
 }
-
-func millis(t series.Time) string { return strconv.FormatInt(int64(t), 10) }
 
 // bannedUntil finds the end of a ban, in milliseconds, in its text.
 var bannedUntil = regexp.MustCompile(`banned until (\d{13})`)

@@ -72,6 +72,16 @@ func TestRequests(t *testing.T) {
 		{"kucoin-futures", "XBTUSDTM", "/api/v1/kline/query?symbol=XBTUSDTM&granularity=1&from=1700049600000&to=1700049779999", series.Interval1m},
 		{"gateio", "BTC_USDT", "/api/v4/spot/candlesticks?currency_pair=BTC_USDT&interval=1m&from=1700049600&to=1700049779", series.Interval1m},
 		{"gemini", "btcusd", "/v2/candles/btcusd/1m", series.Interval1m},
+		{"alpaca", "AAPL", "/v2/stocks/bars?symbols=AAPL&timeframe=1Day&start=2023-11-15T12%3A00%3A00Z&end=2023-11-18T11%3A59%3A59Z&limit=10000&adjustment=raw", series.Interval1d},
+		{"alpaca-crypto", "BTC/USD", "/v1beta3/crypto/us/bars?symbols=BTC%2FUSD&timeframe=1Min&start=2023-11-15T12%3A00%3A00Z&end=2023-11-15T12%3A02%3A59Z&limit=10000", series.Interval1m},
+		{"polygon", "AAPL", "/v2/aggs/ticker/AAPL/range/1/minute/1700049600000/1700049779999?adjusted=false&sort=asc&limit=50000", series.Interval1m},
+		{"tiingo", "AAPL", "/tiingo/daily/AAPL/prices?startDate=2023-11-15&endDate=2023-11-18&resampleFreq=daily&format=json", series.Interval1d},
+		{"twelvedata", "AAPL", "/time_series?symbol=AAPL&interval=1min&start_date=2023-11-15+12%3A00%3A00&end_date=2023-11-15+12%3A02%3A59&timezone=UTC&order=ASC", series.Interval1m},
+		{"alphavantage", "EUR/USD", "/query?function=FX_DAILY&outputsize=full&from_symbol=EUR&to_symbol=USD", series.Interval1d},
+		{"yahoo", "AAPL", "/v8/finance/chart/AAPL?period1=1700049600&period2=1700049779&interval=1m&includePrePost=false&events=div%2Csplits%2CcapitalGains", series.Interval1m},
+		{"stooq", "AAPL.US", "/q/d/l/?s=aapl.us&i=d&d1=20231115&d2=20231118", series.Interval1d},
+		{"eodhd", "AAPL.US", "/api/intraday/AAPL.US?interval=1m&from=1700049600&to=1700049779&fmt=json", series.Interval1m},
+		{"finnhub", "OANDA:EUR_USD", "/api/v1/forex/candle?symbol=OANDA%3AEUR_USD&resolution=1&from=1700049600&to=1700049779", series.Interval1m},
 		{"cryptocompare", "BTC-USD@Kraken", "/data/v2/histominute?fsym=BTC&tsym=USD&limit=2&toTs=1700049720&e=Kraken", series.Interval1m},
 	} {
 		p := vendors.ByName(x.name)
@@ -100,7 +110,7 @@ func TestRequests(t *testing.T) {
 func TestRequestRefuses(t *testing.T) {
 	for _, p := range vendors.All() {
 		for _, q := range []fetch.Query{
-			{Symbol: "BTC", Interval: series.Interval45m, Span: series.Span{From: noon, To: noon + series.Hour}},
+			{Symbol: "BTC", Interval: series.Interval30s, Span: series.Span{From: noon, To: noon + series.Hour}},
 			{Symbol: "", Interval: series.Interval1m, Span: series.Span{From: noon, To: noon + series.Hour}},
 			{Symbol: "BTC&x=1", Interval: series.Interval1m, Span: series.Span{From: noon, To: noon + series.Hour}},
 			{Symbol: "../x?", Interval: series.Interval1m, Span: series.Span{From: noon, To: noon + series.Hour}},
@@ -156,6 +166,24 @@ func TestErrors(t *testing.T) {
 		{"hyperliquid", 422, `Failed to deserialize the JSON body into the target type`, fetch.BadRequest},
 		{"hyperliquid", 429, `null`, fetch.RateLimited},
 		{"cryptocompare", 200, `{"Response":"Error","Message":"You are over your rate limit please upgrade your account!","Type":99}`, fetch.RateLimited},
+		{"alpaca", 403, `{"message":"subscription does not permit querying recent SIP data"}`, fetch.NotEntitled},
+		{"polygon", 429, `{"status":"ERROR","error":"You've exceeded the maximum requests per minute"}`, fetch.RateLimited},
+		{"polygon", 403, `{"status":"NOT_AUTHORIZED","message":"You are not entitled to this data."}`, fetch.NotEntitled},
+		{"tiingo", 404, `{"detail":"Error: Ticker 'X' not found"}`, fetch.UnknownSymbol},
+		{"tiingo", 429, `{"detail":"Error: You have run over your hourly request allocation."}`, fetch.QuotaExhausted},
+		{"finnhub", 429, `{"error":"API limit reached. Please try again later."}`, fetch.RateLimited},
+		{"finnhub", 200, `{"s":"ok","t":[1,2],"o":[1],"h":[1],"l":[1],"c":[1],"v":[1]}`, fetch.Unavailable},
+		{"alphavantage", 200, `{"Note":"Our standard API call frequency is 5 calls per minute"}`, fetch.RateLimited},
+		{"alphavantage", 200, `{"Error Message":"Invalid API call."}`, fetch.UnknownSymbol},
+		{"alphavantage", 200, `{"Information":"This is a premium endpoint."}`, fetch.NotEntitled},
+		{"twelvedata", 200, `{"code":429,"message":"You have run out of API credits for the current minute.","status":"error"}`, fetch.RateLimited},
+		{"twelvedata", 200, `{"code":404,"message":"**symbol** not found","status":"error"}`, fetch.UnknownSymbol},
+		{"yahoo", 404, `{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}`, fetch.UnknownSymbol},
+		{"yahoo", 422, `{"chart":{"result":null,"error":{"code":"Unprocessable Entity","description":"1m data not available. The requested range must be within the last 30 days."}}}`, fetch.HistoryExhausted},
+		{"yahoo", 200, `<html>Will be right back`, fetch.Unavailable},
+		{"stooq", 200, `Exceeded the daily hits limit`, fetch.QuotaExhausted},
+		{"stooq", 200, `No data`, fetch.UnknownSymbol},
+		{"eodhd", 402, `{"error":"limit"}`, fetch.QuotaExhausted},
 	} {
 		p := vendors.ByName(x.name)
 		_, err := p.Page(fetch.Query{Symbol: "X", Interval: series.Interval1m}, fetch.Answer{Status: x.status, Header: http.Header{}, Body: []byte(x.body), Time: noon})

@@ -226,3 +226,6 @@ func written(v []byte, layout string) (series.Time, error) {
 	}
 	return series.TimeOf(t), nil
 }
+
+// Millis writes a time as a number of milliseconds.
+func Millis(t series.Time) string { return strconv.FormatInt(int64(t), 10) }

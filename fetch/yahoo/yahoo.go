@@ -1,0 +1,143 @@
+// Package yahoo reads charts of Yahoo Finance.
+package yahoo
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/barkeepdb/barkeep/fetch"
+	"github.com/barkeepdb/barkeep/fetch/wire"
+	"github.com/barkeepdb/barkeep/series"
+)
+
+// Provider is Yahoo. Prices are adjusted for splits, so that a split rewrites
+// the history; daily bars carry the moment of the session's open.
+func Provider() fetch.Provider {
+	v := &wire.Vendor{}
+	v.Facts = fetch.Info{
+		Name: "yahoo", Title: "Yahoo Finance", Venue: "YAHOO",
+		Document: "no document of the vendor; yfinance history.py and its tests, recorded answers (read 2026-08)",
+		Hosts:    []string{"https://query1.finance.yahoo.com", "https://query2.finance.yahoo.com"},
+		Intervals: map[series.Interval]string{
+			series.Interval1m: "1m", series.Interval5m: "5m", series.Interval15m: "15m", series.Interval30m: "30m", series.Interval1h: "1h",
+			series.Interval1d: "1d", series.Interval1w: "1wk", series.Interval1M: "1mo",
+		},
+		// Seven days of minutes are the most of a question.
+		MaxBars: 7 * 390, FromInclusive: true, ToInclusive: true, Empty: fetch.EmptyOmitted, Volume: fetch.VolumeShares, Daily: -1, Adjusted: fetch.SplitAdjusted,
+		Horizon: map[series.Interval]fetch.Horizon{
+			series.Interval1m: {Age: 29 * 24 * time.Hour}, series.Interval5m: {Age: 59 * 24 * time.Hour}, series.Interval15m: {Age: 59 * 24 * time.Hour},
+			series.Interval30m: {Age: 59 * 24 * time.Hour}, series.Interval1h: {Age: 729 * 24 * time.Hour},
+		},
+		Grace: time.Hour, Auth: fetch.AuthNone,
+		Limits: []fetch.Limit{{Cost: 60, Window: time.Minute, Scope: fetch.PerIP}},
+	}
+	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
+		return fetch.Request{
+			Path: "/v8/finance/chart/" + url.PathEscape(q.Symbol), Header: http.Header{"User-Agent": {"Mozilla/5.0 (compatible; barkeep)"}},
+			Query: wire.Form("period1", strconv.FormatInt(int64(q.Span.From/1000), 10), "period2", strconv.FormatInt(int64(q.Span.To-1)/1000, 10),
+				"interval", name, "includePrePost", "false", "events", "div,splits,capitalGains"),
+		}, nil
+	}
+	v.Read = func(_ fetch.Query, a fetch.Answer) (fetch.Page, error) {
+		f := wire.Status(a)
+		body, err := wire.Document(a.Body)
+		chart, ok := wire.Member(body, "chart")
+		if err != nil || !ok {
+			if f != nil {
+				return fetch.Page{}, f
+			}
+			return fetch.Page{}, wire.Fault(fetch.Unavailable, "", "the answer is no chart")
+		}
+		if x, ok := wire.Member(chart, "error"); ok && string(x) != "null" {
+			return fetch.Page{}, fault(f, x)
+		}
+		if f != nil {
+			return fetch.Page{}, f
+		}
+		var result []byte
+		list, _ := wire.Member(chart, "result")
+		if err := wire.Array(list, func(x []byte) error { result = x; return nil }); err != nil || result == nil {
+			return fetch.Page{}, wire.Fault(fetch.Unavailable, "", "the chart holds no result")
+		}
+		return rows(result)
+	}
+	v.Alive = fetch.Request{Path: "/v8/finance/chart/SPY", Query: "range=1d&interval=1d", Class: "health"}
+	v.Symbol = func(base, quote string) string { return base + "-" + quote }
+	return v
+}
+
+func fault(f *fetch.Error, x []byte) error {
+	code, _ := wire.Member(x, "code")
+	text, _ := wire.Member(x, "description")
+	kind := fetch.BadRequest
+	if f != nil {
+		kind = f.Kind
+	}
+	switch low := strings.ToLower(wire.Text(text)); {
+	case strings.Contains(low, "no data found"), strings.Contains(low, "delisted"), wire.Text(code) == "Not Found":
+		kind = fetch.UnknownSymbol
+	case strings.Contains(low, "must be within the last"), strings.Contains(low, "data doesn't exist for startdate"):
+		kind = fetch.HistoryExhausted
+	case strings.Contains(low, "only") && strings.Contains(low, "days worth"):
+		kind = fetch.RangeTooBroad
+	case strings.Contains(low, "too many requests"):
+		kind = fetch.RateLimited
+	}
+	return wire.Fault(kind, wire.Text(code), wire.Text(text))
+}
+
+// rows reads the columns; a row of nulls is a slot without trade and left out.
+func rows(result []byte) (fetch.Page, error) {
+	stamps, ok := wire.Member(result, "timestamp")
+	if !ok {
+		return fetch.Page{}, nil // nothing in the range: there is no such member then
+	}
+	indicators, _ := wire.Member(result, "indicators")
+	quotes, _ := wire.Member(indicators, "quote")
+	var quote []byte
+	if err := wire.Array(quotes, func(x []byte) error { quote = x; return nil }); err != nil {
+		return fetch.Page{}, err
+	}
+	var lists [6][][]byte
+	read := func(i int, x []byte) error {
+		return wire.Array(x, func(v []byte) error { lists[i] = append(lists[i], v); return nil })
+	}
+	if err := read(0, stamps); err != nil {
+		return fetch.Page{}, err
+	}
+	for i, key := range [...]string{"open", "high", "low", "close", "volume"} {
+		x, ok := wire.Member(quote, key)
+		if !ok {
+			return fetch.Page{}, wire.Fault(fetch.Unavailable, "", "the chart holds no column "+key)
+		}
+		if err := read(i+1, x); err != nil {
+			return fetch.Page{}, err
+		}
+		if len(lists[i+1]) != len(lists[0]) {
+			return fetch.Page{}, wire.Fault(fetch.Unavailable, "", "the columns differ in length")
+		}
+	}
+	var keep []int
+	for n := range lists[0] {
+		nulls := 0
+		for _, l := range lists[1:5] {
+			if string(l[n]) == "null" {
+				nulls++
+			}
+		}
+		if nulls < 4 {
+			keep = append(keep, n)
+		}
+	}
+	layout := wire.Layout{Time: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6, Unit: wire.Seconds}
+	return layout.Rows(len(keep), func(k int) [][]byte {
+		cells := make([][]byte, len(lists))
+		for i := range lists {
+			cells[i] = lists[i][keep[k]]
+		}
+		return cells
+	})
+}
