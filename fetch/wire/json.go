@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -165,17 +166,30 @@ func Number(v []byte) (float64, error) {
 	return x, nil
 }
 
-// Unit is the unit of a time.
+// Unit is the unit of a time, or its form.
 type Unit uint8
 
-// The units.
+// The units. Texts of time are UTC unless they say otherwise.
 const (
 	Seconds Unit = iota
 	Milliseconds
+	Microseconds
+	Nanoseconds
+	RFC3339  // 2024-02-01T12:00:00Z
+	DateTime // 2024-02-01 12:00:00, in UTC
+	DateOnly // 2024-02-01: midnight UTC of that date
 )
 
 // Stamp reads a time since 1970. Its magnitude must fit the unit.
 func Stamp(v []byte, u Unit) (series.Time, error) {
+	switch u {
+	case RFC3339:
+		return written(v, time.RFC3339)
+	case DateTime:
+		return written(v, time.DateTime)
+	case DateOnly:
+		return written(v, time.DateOnly)
+	}
 	n, err := strconv.ParseInt(string(bare(v)), 10, 64)
 	if err != nil {
 		x, ferr := Number(v) // 1603522800.0
@@ -184,14 +198,31 @@ func Stamp(v []byte, u Unit) (series.Time, error) {
 		}
 		n = int64(x)
 	}
-	if u == Seconds {
+	name, t := "milliseconds", n
+	switch u {
+	case Seconds:
+		name = "seconds"
 		if n > int64(series.MaxTime/1000) || n < int64(series.MinTime/1000) {
 			return 0, fmt.Errorf("the time %d is not in seconds", n)
 		}
-		n *= 1000
+		t = n * 1000
+	case Microseconds:
+		name, t = "microseconds", n/1000
+	case Nanoseconds:
+		name, t = "nanoseconds", n/1_000_000
 	}
-	if t := series.Time(n); t < series.MinTime || t > series.MaxTime {
-		return 0, fmt.Errorf("the time %d is not in milliseconds", n)
+	// Milliseconds taken for nanoseconds would lie in the first days of 1970.
+	small := u >= Microseconds && t < int64(series.Day)*365 && n != 0
+	if small || series.Time(t) < series.MinTime || series.Time(t) > series.MaxTime {
+		return 0, fmt.Errorf("the time %d is not in %s", n, name)
 	}
-	return series.Time(n), nil
+	return series.Time(t), nil
+}
+
+func written(v []byte, layout string) (series.Time, error) {
+	t, err := time.Parse(layout, string(bare(v)))
+	if err != nil {
+		return 0, fmt.Errorf("%.40q is not a time like %s", v, layout)
+	}
+	return series.TimeOf(t), nil
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 
@@ -125,4 +126,23 @@ func (l Layout) rows(v []byte, split func([]byte) ([][]byte, error)) (fetch.Page
 		return nil
 	})
 	return p, err
+}
+
+// Rows reads n rows whose cells split gives, for forms that are no array of
+// rows: CSV, columns, an object by time.
+func (l Layout) Rows(n int, split func(i int) [][]byte) (fetch.Page, error) {
+	var p fetch.Page
+	if n > maxRows {
+		return p, fmt.Errorf("the answer has more than %d rows", maxRows)
+	}
+	for i := range n {
+		cells := split(i)
+		r, err := l.row(cells)
+		if err != nil {
+			p.Refused = append(p.Refused, fetch.Refusal{Time: r.Time, Reason: err.Error(), Raw: raw(bytes.Join(cells, []byte(",")))})
+			continue
+		}
+		p.Rows = append(p.Rows, r)
+	}
+	return p, nil
 }
