@@ -109,6 +109,10 @@ func (p *pauses) add(group string, kind Kind, until time.Time, reason string) (P
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
+	was, ok := p.by[group]
+	if ok = ok && now.Before(was.Until); ok && until.IsZero() && kind == was.Kind {
+		return was, nil // requests that were under way together meet one ban
+	}
 	// Whoever says "at once" each time is asked more and more slowly, too.
 	d := max(until.Sub(now), leastPause<<min(p.rows[group], 7))
 	if until.IsZero() {
@@ -116,7 +120,6 @@ func (p *pauses) add(group string, kind Kind, until time.Time, reason string) (P
 	}
 	p.rows[group]++
 	d = min(d, longestPause[kind])
-	was, ok := p.by[group]
 	next := Pause{Group: group, Kind: kind, Until: now.Add(d), Reason: reason}
 	if ok && !next.Until.After(was.Until) {
 		return was, nil

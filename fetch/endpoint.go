@@ -177,15 +177,22 @@ func (d *denied) Error() string { return d.reason }
 
 // blocked returns why the endpoint would not send a request of class now.
 func (p *Pool) blocked(e *endpoint, class string) *denied {
-	if b, ok := p.pauses.of(e.group); ok {
-		return &denied{b.Kind, b.Until, b.Reason}
-	}
-	if b, ok := p.pauses.of(e.scope()); ok {
-		return &denied{b.Kind, b.Until, b.Reason}
+	if d := p.paused(e); d != nil {
+		return d
 	}
 	now := time.Now()
 	if _, at := p.breaker(e, class).look(); at.After(now) {
 		return &denied{Unavailable, at, openError{at}.Error()}
+	}
+	return nil
+}
+
+// paused returns the pause of the endpoint or of its group.
+func (p *Pool) paused(e *endpoint) *denied {
+	for _, whom := range [...]string{e.group, e.scope()} {
+		if b, ok := p.pauses.of(whom); ok {
+			return &denied{b.Kind, b.Until, b.Reason}
+		}
 	}
 	return nil
 }
@@ -254,19 +261,19 @@ func (a *admission) end(o outcome) {
 	a.permit.end(o)
 }
 
-// spend waits until every limit lets r through, and looks for a ban again after
-// each wait.
+// spend waits until every limit lets r through. It looks for a ban again after
+// each wait, that for a place included.
 func (p *Pool) spend(ctx context.Context, e *endpoint, r Request) error {
 	for {
+		if d := p.paused(e); d != nil {
+			return d
+		}
 		d := p.take(e, time.Now(), r.Cost)
 		if d <= 0 {
 			return nil
 		}
 		if err := sleep(ctx, d); err != nil {
 			return err
-		}
-		if b, ok := p.pauses.of(e.group); ok {
-			return &denied{b.Kind, b.Until, b.Reason}
 		}
 	}
 }

@@ -387,3 +387,23 @@ func collect(t testing.TB, p *fetch.Pool, a fetch.Ask) (bars int, r *fetch.Repor
 	}
 	return bars, r, err
 }
+
+// keyed is the vendor with a key in the query, the worst place for one.
+type keyed struct{ *vendor }
+
+func (k keyed) Sign(r *fetch.Request, _ string, c fetch.Credentials, _ time.Time) error {
+	r.Query += "&apikey=" + url.QueryEscape(c.Key.Reveal())
+	return nil
+}
+
+// Page repeats what the server says, as vendors do.
+func (k keyed) Page(q fetch.Query, a fetch.Answer) (fetch.Page, error) {
+	if a.Status != 200 {
+		return fetch.Page{}, &fetch.Error{Kind: fetch.Unavailable, Status: a.Status, Message: string(a.Body)}
+	}
+	return k.vendor.Page(q, a)
+}
+
+func debugLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
