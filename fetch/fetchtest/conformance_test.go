@@ -169,8 +169,7 @@ func TestLimits(t *testing.T) {
 		var kinds []fetch.Kind
 		for range 10 {
 			_, err := exchange(t, h, p, q)
-			var e *fetch.Error
-			if errors.As(err, &e) {
+			if e, ok := errors.AsType[*fetch.Error](err); ok {
 				kinds = append(kinds, e.Kind)
 			} else if err != nil {
 				t.Fatal(err)
