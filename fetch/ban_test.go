@@ -114,7 +114,9 @@ func TestPausesAreBounded(t *testing.T) {
 			t.Errorf("after it worked: %v", time.Until(b.Until))
 		}
 		// A second answer does not shorten a ban.
-		p.add("long", Banned, time.Now().Add(time.Hour), "")
+		if _, err := p.add("long", Banned, time.Now().Add(time.Hour), ""); err != nil {
+			t.Fatal(err)
+		}
 		if b, _ := p.add("long", RateLimited, time.Now().Add(time.Second), ""); time.Until(b.Until) != time.Hour || b.Kind != Banned {
 			t.Errorf("shortened: %+v", b)
 		}

@@ -82,7 +82,7 @@ func (x *window) free() (free []*candidate, soon, better time.Time) {
 func (x *window) part(c *candidate) series.Run {
 	for _, r := range series.Subtract(nil, x.left, x.asked[c]) {
 		if c.reach > series.MinTime {
-			r.From = max(r.From, x.g.Grid.SlotFrom(c.reach-x.g.shift))
+			r.From = max(r.From, x.g.SlotFrom(c.reach-x.g.shift))
 		}
 		if !r.Empty() {
 			r.To = min(r.To, r.From+series.Slot(c.most))

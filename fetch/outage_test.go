@@ -160,7 +160,21 @@ func TestOneProbeForAThousandCallers(t *testing.T) {
 		a.down.Store(true)
 		q := askFor(lastMinutes(10))
 		q.Patience = 4 * time.Second
-		for len(opened) == 0 {
+		first := func() (time.Time, bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(opened) == 0 {
+				return time.Time{}, false
+			}
+			return opened[0], true
+		}
+		atOnce := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return most
+		}
+		until, ok := first()
+		for ; !ok; until, ok = first() {
 			_, _, _ = collect(t, p, q)
 		}
 		a.down.Store(false)
@@ -174,16 +188,16 @@ func TestOneProbeForAThousandCallers(t *testing.T) {
 				}
 			})
 		}
-		wait(time.Until(opened[0]) + 50*time.Millisecond)
+		wait(time.Until(until) + 50*time.Millisecond)
 		if n := a.hits.Load() - before; n != 1 {
 			t.Errorf("%d requests when the breaker let one through", n)
 		}
-		if most > 1 {
-			t.Errorf("%d at a time", most)
+		if n := atOnce(); n > 1 {
+			t.Errorf("%d at a time", n)
 		}
 		work.Wait()
-		if most > 8 {
-			t.Errorf("%d requests at a time, 8 are allowed", most)
+		if n := atOnce(); n > 8 {
+			t.Errorf("%d requests at a time, 8 are allowed", n)
 		}
 	})
 }

@@ -96,14 +96,14 @@ func (k EventKind) level() slog.Level {
 // tell hands an event to the log and to the observer.
 func (p *Pool) tell(e *endpoint, kind EventKind, detail string, until time.Time) {
 	ev := Event{Time: time.Now(), Kind: kind, Endpoint: e.Name, Provider: e.info.Name, Detail: scrub(detail, e.Credentials), Until: until}
-	attrs := []slog.Attr{slog.String("endpoint", ev.Endpoint), slog.String("provider", ev.Provider)}
+	attrs := []slog.Attr{slog.String("event", string(kind)), slog.String("endpoint", ev.Endpoint), slog.String("provider", ev.Provider)}
 	if ev.Detail != "" {
 		attrs = append(attrs, slog.String("detail", ev.Detail))
 	}
 	if !until.IsZero() {
 		attrs = append(attrs, slog.Time("until", until.UTC().Truncate(time.Millisecond)))
 	}
-	p.log.LogAttrs(context.Background(), kind.level(), string(kind), attrs...)
+	p.log.LogAttrs(context.Background(), kind.level(), "endpoint event", attrs...)
 	if p.observe != nil {
 		p.observe(ev)
 	}
