@@ -218,7 +218,7 @@ func (b *breaker) tell(from, to BreakerState, until time.Time) {
 }
 
 // look returns the state as a request would find it, and from when on one may
-// pass.
+// pass; the zero time is at once.
 func (b *breaker) look() (BreakerState, time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -227,11 +227,11 @@ func (b *breaker) look() (BreakerState, time.Time) {
 	case b.state == Open && now.Before(b.until):
 		return Open, b.until
 	case b.state == Open:
-		return HalfOpen, now
+		return HalfOpen, time.Time{}
 	case b.state == HalfOpen && b.probing:
 		return HalfOpen, now.Add(probePoll)
 	}
-	return b.state, now
+	return b.state, time.Time{}
 }
 
 // share is the part of a host's places that may be used: after it closed, a

@@ -71,7 +71,7 @@ func load(path string, environ []string, flags map[string]string) (*loaded, erro
 		Prefix:      envPrefix,
 		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(name, v string) (string, any) {
-			if name == envConfig {
+			if name == envConfig || isKey(name) {
 				return "", nil
 			}
 			for _, s := range settings {

@@ -113,7 +113,7 @@ func (a *app) root() *cobra.Command {
 func (a *app) verbs() []*cobra.Command {
 	all := []*cobra.Command{
 		a.serveCommand(), a.importCommand(), a.exportCommand(), a.queryCommand(), a.seriesCommand(),
-		a.gapsCommand(), a.coverageCommand(), a.calendarsCommand(), a.calendarCommand(), a.verifyCommand(), a.damagesCommand(), a.backupCommand(), a.restoreCommand(),
+		a.gapsCommand(), a.coverageCommand(), a.calendarsCommand(), a.calendarCommand(), a.fetchCommand(), a.providersCommand(), a.verifyCommand(), a.damagesCommand(), a.backupCommand(), a.restoreCommand(),
 		a.configCommand(), a.demoCommand(), a.versionCommand(),
 	}
 	for _, c := range all {
