@@ -29,9 +29,10 @@ type gapJSON struct {
 	Bars   int64        `json:"bars"`
 	State  series.State `json:"state"`
 	Reason string       `json:"reason"`
-	// Attempts and NextTry belong to healing, which this version lacks.
-	Attempts int          `json:"attempts"`
+	// Attempts is how often sources were asked, NextTry when they will be again.
+	Attempts int32        `json:"attempts"`
 	NextTry  *series.Time `json:"next_try"`
+	Fill     string       `json:"fill,omitempty"` // how synthetic bars are invented
 }
 
 // maxGaps bounds the gaps of one series in an answer.
@@ -109,7 +110,12 @@ func newGapScan(scan storage.Scan, state, limit int) gapScan {
 
 func newGapJSON(scan *storage.Scan, gap series.Gap) gapJSON {
 	span := scan.Grid.Span(gap.Run)
-	return gapJSON{From: span.From, To: span.To, Bars: gap.Len(), State: gap.State, Reason: scan.Reason(gap)}
+	note := scan.Note(gap)
+	out := gapJSON{From: span.From, To: span.To, Bars: gap.Len(), State: gap.State, Reason: note.Reason, Attempts: note.Attempts, Fill: note.Fill}
+	if note.Next != 0 {
+		out.NextTry = &note.Next
+	}
+	return out
 }
 
 // runJSON is a run of slots in one state.

@@ -135,7 +135,9 @@ func (a *audit) inside() error {
 			if isStamp(k) {
 				return nil
 			}
-			a.rest[string(k)] = bytes.Clone(v)
+			if !isRecord(k) {
+				a.rest[string(k)] = bytes.Clone(v)
+			}
 			root += sumOf(k, v)
 			return nil
 		}); err != nil {
@@ -292,7 +294,7 @@ func (a *audit) compareSeries() map[seriesID]*loss {
 	out := map[seriesID]*loss{}
 	last := map[seriesID]*trailRecord{}
 	for _, r := range a.records {
-		if r.kind == trailPair {
+		if r.kind == trailPair || r.kind == trailRecords {
 			continue
 		}
 		last[r.series] = r

@@ -44,37 +44,38 @@ func (v *view) coverage(c cursor, run series.Run) (Coverage, error) {
 	if run.Empty() {
 		rest = nil
 	}
+	var none series.Note
 	// Each layer takes its slots from what the layers above it left.
-	take := func(rs []series.Run, st series.State, reason string) {
+	take := func(rs []series.Run, st series.State, x series.Note) {
 		hit := series.Intersect(nil, rest, rs)
 		if len(hit) == 0 {
 			return
 		}
 		for _, r := range hit {
-			cov.Runs = append(cov.Runs, series.Gap{Run: r, State: st, Note: note(&cov.Notes, reason)})
+			cov.Runs = append(cov.Runs, series.Gap{Run: r, State: st, Note: note(&cov.Notes, x)})
 			cov.States[st] += r.Len()
 		}
 		rest = series.Subtract(nil, rest, hit)
 	}
 	for _, m := range a.marks {
-		take([]series.Run{m.Run}, m.State, "")
+		take([]series.Run{m.Run}, m.State, none)
 	}
-	take(a.present, series.StateObserved, "")
+	take(a.present, series.StateObserved, none)
 	for _, g := range a.reasons {
-		take([]series.Run{g.Run}, g.State, g.Reason)
+		take([]series.Run{g.Run}, g.State, g.Note)
 	}
-	take(a.expected, series.StateMissing, "")
+	take(a.expected, series.StateMissing, none)
 	now := v.st.grid().SlotAt(v.s.opts.Now())
-	take([]series.Run{{From: now, To: max(now, run.To)}}, series.StateForming, "")
+	take([]series.Run{{From: now, To: max(now, run.To)}}, series.StateForming, none)
 	if listed.From > run.From {
-		take([]series.Run{{From: run.From, To: min(listed.From, run.To)}}, series.StateUnlisted, "")
+		take([]series.Run{{From: run.From, To: min(listed.From, run.To)}}, series.StateUnlisted, none)
 	}
 	if listed.To < run.To {
-		take([]series.Run{{From: max(listed.To, run.From), To: run.To}}, series.StateUnlisted, "")
+		take([]series.Run{{From: max(listed.To, run.From), To: run.To}}, series.StateUnlisted, none)
 	}
 	valid := v.st.grid().Run(cal.Valid().Intersect(v.st.grid().Span(run)))
-	take([]series.Run{valid}, series.StateClosed, "")
-	take(slices.Clone(rest), series.StateUnknown, "the calendar does not reach that far")
+	take([]series.Run{valid}, series.StateClosed, none)
+	take(slices.Clone(rest), series.StateUnknown, series.Note{Reason: "the calendar does not reach that far"})
 	sortGaps(cov.Runs)
 	cov.Runs = joinStates(cov.Runs)
 	return cov, nil

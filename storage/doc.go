@@ -24,7 +24,7 @@
 //	q  series time sequence   quarantine: a bar set aside, with its raw value
 //	j  sequence               journal: one change and the values it replaced
 //	s  kind id                registry: series, symbols, sources
-//	x  name                   format version, id, stamp, records of damage
+//	x  name                   format version, id, stamp, damages, records
 //
 // # Files
 //

@@ -27,6 +27,7 @@ type reader interface {
 type cursor interface {
 	First() bool
 	SeekGE(key []byte) bool
+	SeekLT(key []byte) bool
 	Next() bool
 	Key() []byte
 	Value() ([]byte, error)

@@ -79,7 +79,7 @@ func sweepOps(big bool) []*simOp {
 	write(btc, tail-7000, 5200, true) // goes in as tables
 	write(eth, tail, 5, false)
 	o := add(simExplain, btc)
-	o.gap = storage.Absence{Run: series.Run{From: tail - 9000, To: tail - 8500}, State: series.StateHalted, Reason: "halted"}
+	o.gap = series.Absence{Run: series.Run{From: tail - 9000, To: tail - 8500}, State: series.StateHalted, Note: series.Note{Reason: "halted"}}
 	g.aside(add(simAside, btc))
 	add(simSymbol, eth).sym = storage.Symbol{TickSize: 0.5}
 	add(simDelete, btc).run = series.Run{From: tail - 5000, To: tail - 4500}

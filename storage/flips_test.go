@@ -149,7 +149,7 @@ func newVictim(seed uint64, p victimPlan) (*victim, error) {
 		bars(hour, g.tail[hour]-2000, 1900, false),
 		bars(day, g.tail[day]-500, 450, false),
 		{kind: simSymbol, key: day, sym: storage.Symbol{Calendar: "24x7", TickSize: 0.01, Sources: []string{"kraken"}, Listed: &listed}},
-		{kind: simExplain, key: eth, gap: storage.Absence{Run: series.Run{From: g.tail[eth] - 4000, To: g.tail[eth] - 3800}, State: series.StateHalted, Reason: "halted"}},
+		{kind: simExplain, key: eth, gap: series.Absence{Run: series.Run{From: g.tail[eth] - 4000, To: g.tail[eth] - 3800}, State: series.StateHalted, Note: series.Note{Reason: "halted"}}},
 		{kind: simDelete, key: btc, run: series.Run{From: g.tail[btc] - 6000, To: g.tail[btc] - 5700}},
 		{kind: simDelete, key: hour, run: series.Run{From: g.tail[hour] - 500, To: g.tail[hour] - 400}},
 	}

@@ -21,7 +21,11 @@ const (
 	// formatSums adds sums to stats pages and ledgers, the stamp, and the id of
 	// the store. Programs of format 1 cannot read it.
 	formatSums = 2
-	formatNow  = formatSums
+	// formatNotes adds attempts and times to evidence of absence, records, and
+	// who changed what and why to the journal. Programs of format 2 cannot read
+	// them; what they wrote is read as it is.
+	formatNotes = 3
+	formatNow   = formatNotes
 )
 
 // migration turns a store of format to-1 into one of format to.
@@ -32,7 +36,10 @@ type migration struct {
 }
 
 // migrations are in order of the format they lead to.
-var migrations = []migration{{formatSums, "sums of all that is stored", migrateSums}}
+var migrations = []migration{
+	{formatSums, "sums of all that is stored", migrateSums},
+	{formatNotes, "notes and records", func(engine) error { return nil }},
+}
 
 var (
 	formatKey = []byte{spaceConfig, 'f'}

@@ -18,7 +18,7 @@ import (
 type absence struct {
 	present  []series.Run // slots with a bar
 	marks    []series.Gap // of them: those that are not plain observed
-	reasons  []Absence    // slots set aside or explained by evidence; may overlap present
+	reasons  []series.Absence // slots set aside or explained by evidence; may overlap present
 	expected []series.Run // slots in which the market was open and the symbol listed
 	absent   []series.Run // expected slots without a bar
 	bars     int64        // slots in present
@@ -71,7 +71,7 @@ func (v *view) lookCoverage(c cursor, a *absence, lo, hi int64, withMarks bool) 
 		}
 		start := blockStart(r.block)
 		if r.damaged {
-			a.reasons = append(a.reasons, Absence{Run: blockRun(r.block), State: series.StateQuarantined, Reason: "the stored block is damaged"})
+			a.reasons = append(a.reasons, series.Absence{Run: blockRun(r.block), State: series.StateQuarantined, Note: series.Note{Reason: "the stored block is damaged"}})
 		}
 		if withMarks {
 			for _, m := range r.marks {
@@ -101,7 +101,7 @@ func (v *view) lookAside(c cursor, a *absence, run series.Run) error {
 			if k := len(a.reasons) - 1; k >= n && a.reasons[k].To == slot {
 				a.reasons[k].To++
 			} else if k < n || a.reasons[k].To < slot {
-				a.reasons = append(a.reasons, Absence{Run: series.Run{From: slot, To: slot + 1}, State: series.StateQuarantined, Reason: "the bar was set aside"})
+				a.reasons = append(a.reasons, series.Absence{Run: series.Run{From: slot, To: slot + 1}, State: series.StateQuarantined, Note: series.Note{Reason: "the bar was set aside"}})
 			}
 		}
 	}
@@ -186,7 +186,7 @@ func (v *view) scan(c cursor, run series.Run) (Scan, error) {
 	for _, g := range a.reasons {
 		hit := series.Intersect(nil, rest, []series.Run{g.Run})
 		for _, r := range hit {
-			sc.Gaps = append(sc.Gaps, series.Gap{Run: r, State: g.State, Note: note(&sc.Notes, g.Reason)})
+			sc.Gaps = append(sc.Gaps, series.Gap{Run: r, State: g.State, Note: note(&sc.Notes, g.Note)})
 		}
 		if len(hit) > 0 {
 			rest = series.Subtract(nil, rest, hit)
@@ -200,17 +200,17 @@ func (v *view) scan(c cursor, run series.Run) (Scan, error) {
 	return sc, nil
 }
 
-// note returns the number of a text among notes, to which it may add it.
-func note(notes *[]string, text string) int32 {
-	if text == "" {
+// note returns the number of x among notes, to which it may add it.
+func note(notes *[]series.Note, x series.Note) int32 {
+	if x == (series.Note{}) {
 		return 0
 	}
 	for i := len(*notes) - 1; i >= max(0, len(*notes)-8); i-- { // the same few repeat
-		if (*notes)[i] == text {
+		if (*notes)[i] == x {
 			return int32(i + 1)
 		}
 	}
-	*notes = append(*notes, text)
+	*notes = append(*notes, x)
 	return int32(len(*notes))
 }
 

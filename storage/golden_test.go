@@ -45,7 +45,7 @@ func fillGolden(t *testing.T, s *storage.Store) {
 		must(s.Append(ctx, month, series.Bar{Time: series.Grid{Interval: month.Interval}.Time(series.Slot(i - 2)), Open: v, High: v, Low: v, Close: v, QuoteVolume: math.NaN(), Trades: math.NaN()}, storage.WriteOptions{Source: "golden"}))
 	}
 	must(s.SetAside(ctx, []storage.Entry{{Key: btc, Time: t0 + 1, HasTime: true, Reason: "off the grid", Raw: "1,2,3"}}))
-	must(s.Explain(ctx, btc, []storage.Absence{{Run: series.Grid{Interval: btc.Interval}.Run(series.Span{From: t0 + 510*series.Minute, To: t0 + 520*series.Minute}), State: series.StateOutage, Reason: "maintenance"}}))
+	must(s.Explain(ctx, btc, []series.Absence{{Run: series.Grid{Interval: btc.Interval}.Run(series.Span{From: t0 + 510*series.Minute, To: t0 + 520*series.Minute}), State: series.StateOutage, Note: series.Note{Reason: "maintenance"}}}))
 }
 
 func checkGolden(t *testing.T, s *storage.Store) {
@@ -96,7 +96,7 @@ func checkGolden(t *testing.T, s *storage.Store) {
 // TestGoldenStores opens a kept store of every format that was ever released
 // and finds the same bars in it.
 func TestGoldenStores(t *testing.T) {
-	const now = "testdata/format/v2"
+	const now = "testdata/format/v3"
 	// A kept store is never written again: that it opens is the promise.
 	if _, err := os.Stat(now); *rewrite && err != nil {
 		tmp := t.TempDir()

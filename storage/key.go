@@ -19,7 +19,7 @@ const (
 	spaceAside    = 'q' // series, time, sequence   -> quarantined bar
 	spaceRows     = 'r' // series, block, sequence  -> late or appended bars not yet folded
 	spaceRegistry = 's' // what, id                 -> series, symbols, sources
-	spaceConfig   = 'x' // name                     -> format version
+	spaceConfig   = 'x' // name                     -> format version, damages, records
 )
 
 // Parts of the registry.

@@ -168,15 +168,15 @@ type Scan struct {
 	Missing  int64      // expected slots without a bar and without a reason
 	// Gaps are the expected slots without a bar, in order, split by state.
 	Gaps  []series.Gap
-	Notes []string // what the notes of the gaps stand for
+	Notes []series.Note // what the notes of the gaps stand for
 }
 
-// Reason says more than the state of g, one of the gaps; it may be empty.
-func (s *Scan) Reason(g series.Gap) string { return noteOf(s.Notes, g) }
+// Note says more than the state of g, one of the gaps; it may be zero.
+func (s *Scan) Note(g series.Gap) series.Note { return noteOf(s.Notes, g) }
 
-func noteOf(notes []string, g series.Gap) string {
+func noteOf(notes []series.Note, g series.Gap) series.Note {
 	if g.Note < 1 || int(g.Note) > len(notes) {
-		return ""
+		return series.Note{}
 	}
 	return notes[g.Note-1]
 }
@@ -189,11 +189,11 @@ type Coverage struct {
 	States [series.NumStates]int64
 	// Runs are the states in order; neighbours differ in state or note.
 	Runs  []series.Gap
-	Notes []string // what the notes of the runs stand for
+	Notes []series.Note // what the notes of the runs stand for
 }
 
-// Reason says more than the state of r, one of the runs; it may be empty.
-func (c *Coverage) Reason(r series.Gap) string { return noteOf(c.Notes, r) }
+// Note says more than the state of r, one of the runs; it may be zero.
+func (c *Coverage) Note(r series.Gap) series.Note { return noteOf(c.Notes, r) }
 
 // Completeness is the share of slots with a bar or a known lack of trade among
 // those in which the market was open; ok is false when it never was.

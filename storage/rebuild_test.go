@@ -51,7 +51,7 @@ func heldStore(t testing.TB, seed uint64, rounds int) vfs.FS {
 		for i := range 5 {
 			r := rand.New(rand.NewPCG(seed, uint64(i)))
 			from := series.Slot(r.IntN(5000))
-			if err := s.Explain(ctx, minute, []Absence{{Run: series.Run{From: from, To: from + 900}, State: series.StateClosed, Reason: "x"}}); err != nil {
+			if err := s.Explain(ctx, minute, []series.Absence{{Run: series.Run{From: from, To: from + 900}, State: series.StateClosed, Note: series.Note{Reason: "x"}}}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -299,7 +299,7 @@ func (s *Store) mendNow(ctx context.Context, found string) error {
 			if err := s.rewriteRegistry(); err != nil {
 				return err
 			}
-			problems = append(problems, Damage{What: "a part of the registry could not be read; it was written again", Found: found})
+			problems = append(problems, Damage{What: "a part of the registry could not be read; it was written again, but records beside it may be lost", Found: found})
 		}
 	}
 	if err := s.report(ctx, problems); err != nil || !recount {

@@ -103,7 +103,7 @@ type simOp struct {
 	src   uint8
 	write storage.WriteOptions
 	run   series.Run
-	gap   storage.Absence
+	gap   series.Absence
 	aside []storage.Entry
 	sym   storage.Symbol
 	now   series.Time
@@ -314,10 +314,12 @@ func (g *script) explain(o *simOp) {
 	o.kind = simExplain
 	from := g.tail[o.key] - series.Slot(g.r.IntN(reach))
 	states := []series.State{series.StateNoTrade, series.StateHalted, series.StateOutage, series.StateUnavailable, series.StateMissing}
-	o.gap = storage.Absence{
+	o.gap = series.Absence{
 		Run:   series.Run{From: from, To: from + 1 + series.Slot(g.r.IntN(300))},
-		State: states[g.r.IntN(len(states))], Reason: "because of " + strconv.Itoa(g.r.IntN(1000)),
+		State: states[g.r.IntN(len(states))],
 	}
+	n := g.r.IntN(1000)
+	o.gap.Note = series.Note{Reason: "because of " + strconv.Itoa(n), Attempts: int32(n % 3), Next: series.Time(n % 2 * 60000)}
 }
 
 func (g *script) aside(o *simOp) {
@@ -640,7 +642,7 @@ func (d *sim) run(ctx context.Context, o *simOp) error {
 	case simPeek:
 		return d.peek(ctx)
 	case simExplain:
-		return s.Explain(ctx, o.key, []storage.Absence{o.gap})
+		return s.Explain(ctx, o.key, []series.Absence{o.gap})
 	case simAside:
 		return s.SetAside(ctx, o.aside)
 	case simSymbol:

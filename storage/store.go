@@ -316,7 +316,7 @@ func (s *Store) load() error {
 func (s *Store) beginTrail(r reader, t *trail, p stamp) error {
 	for _, space := range [...]byte{spaceRegistry, spaceConfig} {
 		if err := eachPair(r, []byte{space}, []byte{space + 1}, func(k, v []byte) error {
-			if isStamp(k) {
+			if isStamp(k) || isRecord(k) {
 				return nil
 			}
 			t.add((&trailRecord{kind: trailPair, key: k, value: v}).encode(p))

@@ -35,6 +35,9 @@ const (
 	trailState  = 's' // a series as it was when the trail began
 	trailChange = 'c' // a commit that changed a series
 	trailPair   = 'k' // a pair of the registry
+	// trailRecords is a commit of records: which one came first. Their values
+	// are not kept here, so a loss is noticed, but not mended.
+	trailRecords = 'r'
 )
 
 var trailMarker = [2]byte{0xb4, 0x4b}
@@ -66,7 +69,7 @@ func (r *trailRecord) encode(p stamp) []byte {
 	le := binary.LittleEndian
 	b := append(make([]byte, 0, 144), trailMarker[0], trailMarker[1], r.kind, 0, 0, 0, 0)
 	b = append(b, p.encode()...)
-	if r.kind == trailPair {
+	if r.kind == trailPair || r.kind == trailRecords {
 		b = binary.AppendUvarint(b, uint64(len(r.key)))
 		b = append(append(b, r.key...), r.value...)
 	} else {
@@ -123,7 +126,7 @@ func decodeRecord(kind byte, b []byte) (*trailRecord, bool) {
 	}
 	r := &trailRecord{kind: kind, stamp: p}
 	b = b[trailBody:]
-	if kind == trailPair {
+	if kind == trailPair || kind == trailRecords {
 		n, k := binary.Uvarint(b)
 		if k <= 0 || n > uint64(len(b)-k) {
 			return nil, false

@@ -45,14 +45,14 @@ type seriesTruth struct {
 	bars  int
 	// aside holds the bars that lost a conflict, byHand what SetAside took.
 	aside, byHand map[string]bool
-	evidence      []storage.Absence
+	evidence      []series.Absence
 
 	// loose are the steps, oldest first, that are in pages and aside already
 	// but that a crash may undo, from any of them on.
 	loose []step
 	// pending is the change under way of the other streams.
 	pendingHand     []string
-	pendingEvidence *[]storage.Absence // what it will be
+	pendingEvidence *[]series.Absence // what it will be
 }
 
 // step is a change of bars that happens all or not at all.
@@ -243,17 +243,17 @@ func floor(a, b int64) int64 {
 }
 
 // planExplain is the evidence after g was explained.
-func (t *seriesTruth) planExplain(g storage.Absence) []storage.Absence {
-	var out []storage.Absence
+func (t *seriesTruth) planExplain(g series.Absence) []series.Absence {
+	var out []series.Absence
 	for _, o := range t.evidence {
 		for _, rest := range series.Subtract(nil, []series.Run{o.Run}, []series.Run{g.Run}) {
-			out = append(out, storage.Absence{Run: rest, State: o.State, Reason: o.Reason})
+			out = append(out, series.Absence{Run: rest, State: o.State, Note: o.Note})
 		}
 	}
-	if g.State != series.StateMissing {
+	if g.State != series.StateMissing || g.Note != (series.Note{}) {
 		out = append(out, g)
 	}
-	slices.SortFunc(out, func(a, b storage.Absence) int { return cmp.Compare(a.From, b.From) })
+	slices.SortFunc(out, func(a, b series.Absence) int { return cmp.Compare(a.From, b.From) })
 	return out
 }
 
@@ -621,7 +621,7 @@ func (t *seriesTruth) compareEvidence(ctx context.Context, s *storage.Store, now
 			x.byHand[id] = true
 		}
 	}
-	check := func(evidence []storage.Absence) error {
+	check := func(evidence []series.Absence) error {
 		x.evidence = evidence
 		var all []series.Run
 		for _, e := range t.evidence {
