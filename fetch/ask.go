@@ -161,6 +161,17 @@ func (p *Pool) Sources(base, quote string) []Source {
 	return out
 }
 
+// Provider returns the provider that has endpoints in the pool under a name of
+// its own or of one of them, or nil.
+func (p *Pool) Provider(name string) Provider {
+	for _, e := range p.endpoints {
+		if e.info.Name == name || e.Name == name {
+			return e.Provider
+		}
+	}
+	return nil
+}
+
 // candidate is an endpoint that may answer an Ask, under the source's symbol.
 type candidate struct {
 	e      *endpoint

@@ -16,12 +16,12 @@ import (
 // absence is what the store knows of the slots of one series without bars,
 // gathered from summaries alone.
 type absence struct {
-	present  []series.Run // slots with a bar
-	marks    []series.Gap // of them: those that are not plain observed
+	present  []series.Run     // slots with a bar
+	marks    []series.Gap     // of them: those that are not plain observed
 	reasons  []series.Absence // slots set aside or explained by evidence; may overlap present
-	expected []series.Run // slots in which the market was open and the symbol listed
-	absent   []series.Run // expected slots without a bar
-	bars     int64        // slots in present
+	expected []series.Run     // slots in which the market was open and the symbol listed
+	absent   []series.Run     // expected slots without a bar
+	bars     int64            // slots in present
 	reader   pageReader
 }
 

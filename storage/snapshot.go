@@ -333,6 +333,7 @@ func (b *boundedCursor) First() bool { return b.SeekGE(b.lo) }
 func (b *boundedCursor) SeekGE(key []byte) bool {
 	return b.cursor.SeekGE(key) && bytes.Compare(b.Key(), b.hi) < 0
 }
+
 func (b *boundedCursor) SeekLT(key []byte) bool {
 	return b.cursor.SeekLT(key) && bytes.Compare(b.Key(), b.lo) >= 0
 }

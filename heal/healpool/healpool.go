@@ -1,0 +1,217 @@
+// Package healpool lets a healer fetch through a fetch.Pool.
+package healpool
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/barkeepdb/barkeep/fetch"
+	"github.com/barkeepdb/barkeep/heal"
+	"github.com/barkeepdb/barkeep/series"
+)
+
+// Source is a [heal.Source] over a pool of endpoints.
+type Source struct {
+	pool *fetch.Pool
+	// named returns the sources that a symbol names, PROVIDER or PROVIDER=SYMBOL,
+	// in the order in which they are asked.
+	named   func(symbol string) []string
+	proxies bool
+	// patience is how long one page may wait for an endpoint.
+	patience time.Duration
+	now      func() time.Time
+}
+
+// Options are what a source is made of.
+type Options struct {
+	Pool *fetch.Pool
+	// Named returns the sources that a symbol names: PROVIDER, or
+	// PROVIDER=SYMBOL with the vendor's name of the symbol. Without any they are
+	// guessed from the symbol where it is a currency pair. The first one is the
+	// primary source.
+	Named func(symbol string) []string
+	// Proxies allows other venues than that of the first source.
+	Proxies bool
+	// Patience is how long a page may wait for an endpoint; 0 stands for ten
+	// seconds.
+	Patience time.Duration
+}
+
+// New returns a source over a pool.
+func New(o Options) *Source {
+	s := &Source{pool: o.Pool, named: o.Named, proxies: o.Proxies, patience: o.Patience, now: time.Now}
+	if s.named == nil {
+		s.named = func(string) []string { return nil }
+	}
+	if s.patience == 0 {
+		s.patience = 10 * time.Second
+	}
+	return s
+}
+
+// sources are those that can be asked for a symbol.
+func (s *Source) sources(symbol string) ([]fetch.Source, error) {
+	names := s.named(symbol)
+	if len(names) == 0 {
+		base, quote, ok := pair(symbol)
+		if !ok {
+			return nil, fmt.Errorf("no source is known for %s: name them with PUT /v1/symbols/%s", symbol, symbol)
+		}
+		out := s.pool.Sources(base, quote)
+		if len(out) == 0 {
+			return nil, fmt.Errorf("no endpoint is configured that can have %s", symbol)
+		}
+		return out, nil
+	}
+	var out []fetch.Source
+	venue := ""
+	for _, text := range names {
+		name, own, named := strings.Cut(text, "=")
+		if !named {
+			own = symbol
+		}
+		p := s.pool.Provider(name)
+		if p == nil {
+			return nil, fmt.Errorf("%s names the source %s, for which no endpoint is configured", symbol, name)
+		}
+		if pairer, ok := p.(fetch.Pairer); ok && !named {
+			if base, quote, ok := pair(symbol); ok {
+				own = pairer.Pair(base, quote)
+			}
+		}
+		grade := fetch.Proxy
+		switch info := p.Info(); {
+		case len(out) == 0:
+			grade, venue = fetch.Primary, info.Venue
+		case info.Venue == venue:
+			grade = fetch.Mirror
+		}
+		out = append(out, fetch.Source{Provider: p.Info().Name, Symbol: own, Grade: grade})
+	}
+	return out, nil
+}
+
+// Reach says how far the first source of a series goes.
+func (s *Source) Reach(_ context.Context, key series.Key) (heal.Reach, error) {
+	list, err := s.sources(key.Symbol)
+	if err != nil {
+		return heal.Reach{}, err
+	}
+	var r heal.Reach
+	bounded := true
+	for _, src := range list {
+		info := s.pool.Provider(src.Provider).Info()
+		if info.Intervals[key.Interval] == "" || src.Grade == fetch.Proxy && !s.proxies {
+			continue
+		}
+		r.Sources = append(r.Sources, src.Provider)
+		from := series.Time(0)
+		if h, ok := info.Horizon[key.Interval]; ok {
+			now := series.TimeOf(s.now())
+			if h.Age > 0 {
+				from = now - series.Time(h.Age/time.Millisecond)
+			}
+			if h.Bars > 0 {
+				from = max(from, now-series.Time(h.Bars)*key.Interval.Width())
+			}
+		}
+		bounded = bounded && from > 0
+		if r.From == 0 || from < r.From {
+			r.From = from
+		}
+		if len(r.Sources) > 1 {
+			continue
+		}
+		if r.Page = int64(info.MaxBars); r.Page == 0 {
+			r.Page = 5000
+		}
+		for _, l := range info.Limits {
+			if l.Cost > 0 {
+				r.Every = max(r.Every, l.Window/time.Duration(l.Cost))
+			}
+		}
+		for _, i := range series.Intervals() {
+			if i.Width() > key.Interval.Width() && info.Intervals[i] != "" && info.Daily == 0 {
+				r.Coarser = append(r.Coarser, i)
+			}
+		}
+	}
+	if !bounded {
+		r.From = 0
+	}
+	if len(r.Sources) == 0 {
+		return r, fmt.Errorf("no source of %s has bars of %s", key.Symbol, key.Interval)
+	}
+	return r, nil
+}
+
+// Fetch asks the pool. Bars of one provider are handed on as one source.
+func (s *Source) Fetch(ctx context.Context, key series.Key, span series.Span, avoid []string, give func(heal.Answer) error) (heal.Outcome, error) {
+	list, err := s.sources(key.Symbol)
+	if err != nil {
+		return heal.Outcome{Unanswered: []series.Span{span}, Why: err.Error()}, err
+	}
+	list = slices.DeleteFunc(list, func(x fetch.Source) bool { return slices.Contains(avoid, x.Provider) })
+	if len(list) == 0 {
+		return heal.Outcome{Unanswered: []series.Span{span}, Why: "no other source is left"}, nil
+	}
+	ask := fetch.Ask{Sources: list, Interval: key.Interval, Span: span, Proxies: s.proxies, Patience: s.patience}
+	rep, err := s.pool.Bars(ctx, ask, func(b fetch.Batch) error {
+		return give(heal.Answer{Bars: b.Bars, Source: b.Provider, Proxy: b.Grade == fetch.Proxy, Digest: digest(b.Bars)})
+	})
+	var out heal.Outcome
+	if rep != nil {
+		out = heal.Outcome{Empty: rep.Empty, Silent: rep.Silent, Unanswered: rep.Unanswered, Requests: rep.Attempts}
+	}
+	if err != nil {
+		out.Why = err.Error()
+		var un *fetch.UnansweredError
+		if errors.As(err, &un) && !un.RetryAt.IsZero() {
+			out.RetryAt = series.TimeOf(un.RetryAt)
+		}
+	}
+	return out, err
+}
+
+// digest is the beginning of the SHA-256 of times, prices and volumes.
+func digest(c *series.Columns) string {
+	h := sha256.New()
+	for i, t := range c.Time {
+		put(h, uint64(t))
+		for _, v := range [...]float64{c.Open[i], c.High[i], c.Low[i], c.Close[i], c.Volume[i]} {
+			put(h, math.Float64bits(v))
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func put(h hash.Hash, v uint64) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], v)
+	_, _ = h.Write(b[:]) // never fails
+}
+
+// quotes are currencies that others are priced in, longer names first.
+var quotes = []string{"FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "GBP", "JPY", "BTC", "ETH", "BNB", "TRY", "AUD", "CHF"}
+
+// pair splits the symbol of a currency pair: BTC-USD, BTC/USDT, BTCUSDT.
+func pair(symbol string) (base, quote string, ok bool) {
+	if i := strings.IndexAny(symbol, "-/_:"); i > 0 && i < len(symbol)-1 {
+		return symbol[:i], symbol[i+1:], true
+	}
+	for _, q := range quotes {
+		if b, found := strings.CutSuffix(symbol, q); found && len(b) >= 2 {
+			return b, q, true
+		}
+	}
+	return "", "", false
+}

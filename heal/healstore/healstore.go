@@ -1,0 +1,126 @@
+// Package healstore lets a healer work on a storage.Store.
+package healstore
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/barkeepdb/barkeep/heal"
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+// Store is a [heal.Store] over a store, and has its concurrency.
+type Store struct{ s *storage.Store }
+
+// New returns s as a healer sees it.
+func New(s *storage.Store) *Store { return &Store{s} }
+
+// Series lists all series. The venue of one is who said its newest bar, unless
+// the symbol names its sources.
+func (x *Store) Series(context.Context) ([]heal.Series, error) {
+	infos, err := x.s.Series()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]heal.Series, 0, len(infos))
+	for _, i := range infos {
+		s := heal.Series{Key: i.Key, Grid: i.Grid, Bars: i.Bars, First: i.First, Last: i.Last}
+		if sym, ok := x.s.Symbol(i.Symbol); ok {
+			if sym.Listed != nil {
+				s.Listed = *sym.Listed
+			}
+			if len(sym.Sources) > 0 {
+				s.Venue = venueOf(sym.Sources[0])
+			}
+		}
+		if s.Venue == "" && i.Bars > 0 {
+			if b, ok, err := x.s.Latest(i.Key); err == nil && ok {
+				s.Venue = x.s.SourceName(b.Prov.Source())
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// venueOf is the provider in the name of a source, which may carry a symbol.
+func venueOf(source string) string {
+	for i := range len(source) {
+		if source[i] == '=' {
+			return source[:i]
+		}
+	}
+	return source
+}
+
+// Scan finds the expected slots of span that have no bar.
+func (x *Store) Scan(ctx context.Context, key series.Key, span series.Span) (*heal.Scan, error) {
+	sc, err := x.s.Gaps(ctx, key, span)
+	if err != nil {
+		return nil, err
+	}
+	cal := series.Always()
+	if sc.Calendar != "" {
+		if cal, err = x.s.Calendars().Known(sc.Calendar); err != nil {
+			return nil, err
+		}
+	}
+	out := &heal.Scan{
+		Grid: sc.Grid, Run: sc.Run, Expected: sc.Expected, Present: sc.Present, Calendar: cal,
+		Holes: make([]series.Absence, 0, len(sc.Gaps)),
+	}
+	for _, g := range sc.Gaps {
+		out.Holes = append(out.Holes, series.Absence{Run: g.Run, State: g.State, Note: sc.Note(g)})
+	}
+	return out, nil
+}
+
+// Coverage splits the slots of span into states.
+func (x *Store) Coverage(ctx context.Context, key series.Key, span series.Span) (*heal.Coverage, error) {
+	c, err := x.s.Coverage(ctx, key, span)
+	if err != nil {
+		return nil, err
+	}
+	return &heal.Coverage{Grid: c.Grid, Run: c.Run, States: c.States, Runs: c.Runs}, nil
+}
+
+// Read fills dst with the bars of span; damaged stretches are left out.
+func (x *Store) Read(ctx context.Context, key series.Key, span series.Span, dst *series.Columns) error {
+	return x.s.Read(ctx, key, span, storage.ReadOptions{OnDamage: func(*storage.CorruptError) {}}, dst)
+}
+
+// Write stores bars where there are none.
+func (x *Store) Write(ctx context.Context, key series.Key, bars *series.Columns, source string, _ heal.Change) (int, error) {
+	res, err := x.s.Write(ctx, key, bars, storage.WriteOptions{Source: source, OnConflict: storage.Keep})
+	if err == nil && len(res.Refused) > 0 {
+		err = errors.New(res.Refused[0].Reason)
+	}
+	return res.Written, err
+}
+
+// Explain records why slots have no bar.
+func (x *Store) Explain(ctx context.Context, key series.Key, gaps []series.Absence, _ heal.Change) error {
+	return x.s.Explain(ctx, key, gaps)
+}
+
+// PutRecords writes records.
+func (x *Store) PutRecords(ctx context.Context, rs []heal.Record) error {
+	out := make([]storage.Record, len(rs))
+	for i, r := range rs {
+		out[i] = storage.Record(r)
+	}
+	return x.s.PutRecords(ctx, out)
+}
+
+// Records streams the records of a kind.
+func (x *Store) Records(ctx context.Context, kind, from string) iter.Seq2[heal.Record, error] {
+	return func(yield func(heal.Record, error) bool) {
+		for r, err := range x.s.Records(ctx, kind, from) {
+			if !yield(heal.Record(r), err) {
+				return
+			}
+		}
+	}
+}
