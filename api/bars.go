@@ -71,15 +71,15 @@ func scan(ctx context.Context, v view, src source, span series.Span) (storage.Sc
 func answerRows(ctx context.Context, v view, a answer, span series.Span) (rows, error) {
 	q, src := a.query, a.source
 	read := func(span series.Span) rows { return ascending(ctx, v, src, span, q.columns) }
-	if invents(q.fill) {
-		holes, err := a.holes()
-		if err != nil {
-			return nil, err
-		}
+	holes, err := a.holes()
+	if err != nil {
+		return nil, err
+	}
+	if len(holes) > 0 {
 		// All columns are read: a price is interpolated out of its neighbours
 		// whether or not it was asked for beside the others.
 		bare := func(span series.Span) rows { return ascending(ctx, v, src, span, 0) }
-		read = func(span series.Span) rows { return fillSpan(src, q.fill, holes, span, bare) }
+		read = func(span series.Span) rows { return fillSpan(src, invents(q.fill), holes, span, bare) }
 	}
 	if q.desc {
 		return descending(src.grid, span, read), nil
@@ -87,32 +87,49 @@ func answerRows(ctx context.Context, v view, a answer, span series.Span) (rows, 
 	return read(span), nil
 }
 
-// holes are the slots of the answer's grid that were expected and have no bar.
-func (a answer) holes() ([]series.Run, error) {
+// holes are the slots of the answer's grid that are to be filled: all that were
+// expected and have no bar, or those that a repair filled. A bar that is made of
+// finer ones has no fills of repairs in it.
+func (a answer) holes() ([]hole, error) {
+	fill := a.query.fill
+	if fill == "none" || fill == "repaired" && a.source.resampled() {
+		return nil, nil
+	}
+	var out []hole
+	if fill == "repaired" {
+		for _, g := range a.scan.Gaps {
+			if g.State == series.StateSynthetic {
+				out = append(out, hole{g.Run, g.Run, a.scan.Note(g).Fill})
+			}
+		}
+		return out, nil
+	}
 	runs := make([]series.Run, 0, len(a.scan.Gaps))
 	for _, g := range a.scan.Gaps {
 		runs = series.Join(runs, g.Run)
 	}
-	if !a.source.resampled() {
-		return runs, nil
+	if a.source.resampled() {
+		coarse := coarsen(a.scan.Grid, a.source.grid, runs)
+		cal, err := a.calendars.Known(a.scan.Calendar)
+		if err != nil {
+			return nil, err
+		}
+		runs = series.Intersect(nil, coarse, cal.AppendExpected(nil, a.source.grid, a.source.grid.Run(a.span)))
 	}
-	coarse := coarsen(a.scan.Grid, a.source.grid, runs)
-	cal, err := a.calendars.Known(a.scan.Calendar)
-	if err != nil {
-		return nil, err
+	for _, r := range runs {
+		out = append(out, hole{r, r, fill})
 	}
-	return series.Intersect(nil, coarse, cal.AppendExpected(nil, a.source.grid, a.source.grid.Run(a.span))), nil
+	return out, nil
 }
 
 // fillSpan fills the holes that lie in span.
-func fillSpan(src source, method string, holes []series.Run, span series.Span, read func(series.Span) rows) rows {
-	run := src.grid.Run(span)
-	f := filler{grid: src.grid, method: method, holes: series.Intersect(nil, holes, []series.Run{run})}
+func fillSpan(src source, every bool, holes []hole, span series.Span, read func(series.Span) rows) rows {
+	f := filler{grid: src.grid, every: every, holes: within(holes, src.grid.Run(span))}
 	f.after = func() (*series.Bar, error) {
 		return firstBar(read(series.Span{From: span.To, To: src.span.To}))
 	}
 	return func(yield func(chunk, error) bool) {
-		if len(f.holes) > 0 && method != "null" {
+		if len(f.holes) > 0 {
 			b, err := firstBar(descending(src.grid, series.Span{From: src.span.From, To: span.From}, read))
 			if err != nil {
 				yield(chunk{}, err)

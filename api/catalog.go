@@ -41,6 +41,18 @@ func (s *Server) seriesRow(c *gin.Context, info storage.Info) (seriesRow, error)
 		return row, err
 	}
 	row.Expected, row.Missing, row.Gaps = scan.Expected, scan.Missing, len(scan.Gaps)
+	for _, g := range scan.Gaps {
+		if g.State == series.StateSynthetic {
+			row.Synthetic += g.Len()
+		}
+	}
+	if s.o.Healer != nil {
+		q, err := s.o.Healer.QualityOf(c, healSeries(info))
+		if err != nil {
+			return row, err
+		}
+		row.Score = q.Score
+	}
 	return row, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
 )
@@ -37,6 +38,7 @@ var statuses = []struct {
 	code   string
 }{
 	{series.ErrNoSeries, http.StatusNotFound, "no_such_series"},
+	{heal.ErrNoRepair, http.StatusNotFound, "no_such_repair"},
 	{series.ErrCorrupt, http.StatusInternalServerError, "damaged"},
 	{storage.ErrClosed, http.StatusServiceUnavailable, "closing"},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "too_slow"},

@@ -2,27 +2,43 @@ package api
 
 import (
 	"math"
+	"slices"
 
+	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/series"
 )
 
-// filler invents a bar for every expected slot that has none. What it makes is
-// synthetic and never written anywhere.
-//
-//   - null: the slot with nothing in it
-//   - prev: all four prices are the close before it, the volume is 0
-//   - linear: each price lies on the line between the bars around it, so low
-//     and high still enclose open and close; the volume is 0
-//
-// Where a neighbour that the method needs does not exist, the bar is a null.
+// filler invents a bar for slots that have none. What it makes is synthetic and
+// never written anywhere. Where a method cannot invent, because a neighbour that
+// it needs does not exist, the bar is a null if somebody asked for every slot,
+// and else there is none.
 type filler struct {
-	grid   series.Grid
-	method string
-	holes  []series.Run // slots to fill, in order; a bar in one of them stays
+	grid  series.Grid
+	holes []hole // slots to fill, in order; a bar in one of them stays
+	every bool   // every slot was asked for: null where nothing can be invented
 	// before is the last bar before the first hole, if there is one. after
 	// finds the first bar behind the last row.
 	before *series.Bar
 	after  func() (*series.Bar, error)
+}
+
+// hole is a run of slots to fill.
+type hole struct {
+	series.Run
+	whole series.Run // the run that it was cut from
+	fill  string     // name of a filler, or null: the slot with nothing in it
+}
+
+// within cuts holes, which ascend, to run.
+func within(holes []hole, run series.Run) []hole {
+	var out []hole
+	for _, h := range holes {
+		if x := h.Intersect(run); !x.Empty() {
+			h.Run = x
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // fillSource is the source of bars that are made up while reading: the last
@@ -49,12 +65,15 @@ func (f filler) fill(in rows) rows {
 		// invent fills the holes below slot to; next is the bar there.
 		invent := func(to series.Slot, next *series.Bar, parts bool) bool {
 			for len(holes) > 0 && holes[0].From < to {
-				for n := holes[0].From; n < min(holes[0].To, to); n++ {
-					var part *series.Part
-					if parts {
-						part = &series.Part{Expected: 1}
+				for at := holes[0].From; at < min(holes[0].To, to); at += batch {
+					run := series.Run{From: at, To: min(at+batch, holes[0].To, to)}
+					for _, b := range f.bars(holes[0], run, prev, next) {
+						var part *series.Part
+						if parts {
+							part = &series.Part{Expected: 1}
+						}
+						out.appendBar(b, part)
 					}
-					out.appendBar(f.bar(f.grid.Time(n), prev, next), part)
 					if !flush(batch) {
 						return false
 					}
@@ -69,7 +88,9 @@ func (f filler) fill(in rows) rows {
 				holes = holes[1:]
 			}
 			if len(holes) > 0 && holes[0].From <= to {
-				holes = append([]series.Run{{From: to + 1, To: holes[0].To}}, holes[1:]...)
+				rest := holes[0]
+				rest.From = to + 1
+				holes = append([]hole{rest}, holes[1:]...)
 			}
 			return true
 		}
@@ -108,24 +129,36 @@ func (f filler) fill(in rows) rows {
 	}
 }
 
-// bar invents the bar that opens at t.
-func (f filler) bar(t series.Time, prev, next *series.Bar) series.Bar {
-	nan := math.NaN()
-	b := series.Bar{
-		Time: t, Open: nan, High: nan, Low: nan, Close: nan, Volume: nan, QuoteVolume: nan, Trades: nan,
-		Prov: series.NewProv(series.Synthetic, fillSource),
+// bars invents the bars of run, a part of h, between prev and next.
+func (f filler) bars(h hole, run series.Run, prev, next *series.Bar) []series.Bar {
+	times := func(r series.Run) []series.Time {
+		out := make([]series.Time, 0, r.Len())
+		for n := r.From; n < r.To; n++ {
+			out = append(out, f.grid.Time(n))
+		}
+		return out
 	}
-	switch {
-	case f.method == "prev" && prev != nil:
-		b.Open, b.High, b.Low, b.Close, b.Volume = prev.Close, prev.Close, prev.Close, prev.Close, 0
-	case f.method == "linear" && prev != nil && next != nil:
-		w := float64(t-prev.Time) / float64(next.Time-prev.Time)
-		mix := func(x, y float64) float64 { return x + (y-x)*w }
-		b.Open, b.Close = mix(prev.Open, next.Open), mix(prev.Close, next.Close)
-		b.High, b.Low = mix(prev.High, next.High), mix(prev.Low, next.Low)
-		b.Volume = 0
+	var out []series.Bar
+	if fill := heal.FillerOf(h.fill); fill != nil {
+		switch h.fill {
+		case heal.FillPrev, heal.FillNext, heal.FillLinear: // these look at their neighbours only
+			out = fill(prev, next, times(run))
+		default:
+			if all := fill(prev, next, times(h.whole)); int64(len(all)) == h.whole.Len() {
+				out = slices.Clone(all[run.From-h.whole.From : run.To-h.whole.From])
+			}
+		}
 	}
-	return b
+	if out == nil && f.every {
+		nan := math.NaN()
+		for _, t := range times(run) {
+			out = append(out, series.Bar{Time: t, Open: nan, High: nan, Low: nan, Close: nan, Volume: nan, QuoteVolume: nan, Trades: nan})
+		}
+	}
+	for i := range out {
+		out[i].Prov = series.NewProv(series.Synthetic, fillSource)
+	}
+	return out
 }
 
 // coarsen turns runs of fine slots into the runs of coarse slots that hold

@@ -39,17 +39,7 @@ func (s *Server) health(c *gin.Context) {
 		fail(c, err)
 		return
 	}
-	h := s.store.Health()
-	checks := map[string]check{
-		"data": s.checkData(), "writes": s.checkWrites(h),
-		"disk": checkDisk(h), "disk_speed": checkSpeed(h), "store": s.checkStore(),
-	}
-	worst := healthy
-	for _, ch := range checks {
-		if ch.Status == unhealthy || ch.Status == degraded && worst == healthy {
-			worst = ch.Status
-		}
-	}
+	checks, worst := s.checks()
 	status := http.StatusOK
 	if worst == unhealthy {
 		status = http.StatusServiceUnavailable
@@ -60,6 +50,53 @@ func (s *Server) health(c *gin.Context) {
 		Version string           `json:"version"`
 		Uptime  int64            `json:"uptime_s"`
 	}{worst, checks, s.o.Version, int64(s.now().Sub(s.started).Seconds())})
+}
+
+// checks makes every check, and says how the worst of them ended.
+func (s *Server) checks() (checks map[string]check, worst string) {
+	h := s.store.Health()
+	checks = map[string]check{
+		"data": s.checkData(), "writes": s.checkWrites(h),
+		"disk": checkDisk(h), "disk_speed": checkSpeed(h), "store": s.checkStore(),
+	}
+	if s.o.Components != nil {
+		checks["components"] = checkComponents(s.o.Components.Components())
+	}
+	if s.o.Endpoints != nil {
+		checks["endpoints"] = checkEndpoints(s.o.Endpoints.Health())
+	}
+	worst = healthy
+	for _, ch := range checks {
+		if ch.Status == unhealthy || ch.Status == degraded && worst == healthy {
+			worst = ch.Status
+		}
+	}
+	return checks, worst
+}
+
+func checkComponents(list []Component) check {
+	for _, c := range list {
+		if c.State == "waiting" {
+			return check{Status: degraded, Detail: fmt.Sprintf("%s failed and will be started again: %s", c.Name, c.Error)}
+		}
+	}
+	return check{Status: healthy, Detail: fmt.Sprintf("%d components are at work", len(list))}
+}
+
+// checkEndpoints looks for one that may be asked.
+func checkEndpoints(list []EndpointHealth) check {
+	up := 0
+	for _, e := range list {
+		if e.Breaker != "open" && e.PausedUntil == nil {
+			up++
+		}
+	}
+	ch := check{Status: healthy, Detail: fmt.Sprintf("%d of %d endpoints may be asked", up, len(list))}
+	if up == 0 && len(list) > 0 {
+		ch.Status = degraded
+		ch.Detail += ": what is stored is served, holes stay open until one answers; GET /endpoints/health says why"
+	}
+	return ch
 }
 
 // checkData reads a bar, which fails if the store is closed or damaged.

@@ -28,8 +28,20 @@ func (s *Server) routes() {
 
 		{http.MethodGet, "/v1/gaps", s.getGaps},
 		{http.MethodGet, "/v1/coverage", s.getCoverage},
+		{http.MethodGet, "/v1/quality", s.getQuality},
+		{http.MethodGet, "/v1/explain", s.getExplain},
 		{http.MethodGet, "/v1/quarantine", s.getQuarantine},
 		{http.MethodGet, "/v1/damages", s.getDamages},
+
+		{http.MethodGet, "/status", s.getStatus},
+		{http.MethodGet, "/data/health", s.getDataHealth},
+		{http.MethodPost, "/system/restart", s.postRestart},
+		{http.MethodGet, "/endpoints/health", s.getEndpoints},
+		{http.MethodPost, "/endpoints/test", s.testEndpoints},
+		{http.MethodPost, "/data/repair", s.postRepair},
+		{http.MethodGet, "/v1/repairs", s.getRepairs},
+		{http.MethodGet, "/v1/repairs/:id", s.getRepair},
+		{http.MethodPost, "/v1/repairs/:id/cancel", s.cancelRepair},
 
 		{http.MethodGet, "/v1/calendars", s.getCalendars},
 		{http.MethodGet, "/v1/calendars/:name", s.getCalendar},

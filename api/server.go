@@ -6,12 +6,20 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/barkeepdb/barkeep/heal"
 )
 
 // Options configure the API. Store is needed; the zero value of the rest is
 // safe: no writes, loopback names only.
 type Options struct {
 	Store Store
+	// Healer plans and carries out repairs; nil answers 503 where it is needed.
+	Healer *heal.Healer
+	// Endpoints are what the healer fetches from; nil is none.
+	Endpoints Endpoints
+	// Components are what works in the background; nil is nothing.
+	Components Components
 	// Token is what writes must carry as "Authorization: Bearer ..."; empty
 	// refuses every write.
 	Token string

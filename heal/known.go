@@ -17,16 +17,17 @@ func (h *Healer) known(ctx context.Context, s Series, all []Series, scan *Scan, 
 	if err != nil {
 		return nil, nil, err
 	}
-	left = without(holes, proven)
-	down, err := h.outages(ctx, s, all, scan, left)
-	if err != nil {
-		return nil, nil, err
-	}
-	left = without(left, down)
-	known = append(proven, down...)
-	if why := pattern(scan); why != "" {
+	left, known = without(holes, proven), proven
+	why, skipped := pattern(scan)
+	if why == "" { // what a collector leaves out it leaves out of every series
+		down, err := h.outages(ctx, s, all, scan, left)
+		if err != nil {
+			return nil, nil, err
+		}
+		left, known = without(left, down), append(known, down...)
+	} else {
 		for i := range left {
-			if left[i].State == series.StateMissing && left[i].Note.Reason == "" {
+			if left[i].State == series.StateMissing && left[i].Note.Reason == "" && 10*left[i].Len() <= 11*skipped {
 				left[i].Note.Reason = why
 			}
 		}
@@ -87,8 +88,11 @@ func (h *Healer) outages(ctx context.Context, s Series, all []Series, scan *Scan
 	if s.Venue == "" {
 		return nil, nil
 	}
-	var peers []Series
+	var peers, coarser []Series
 	for _, x := range all {
+		if x.Venue == s.Venue && x.Interval.Width() > s.Interval.Width() && x.Bars > 0 {
+			coarser = append(coarser, x)
+		}
 		if x.Venue == s.Venue && x.Interval == s.Interval && x.Grid == s.Grid && x.Symbol != s.Symbol && x.Bars > 0 {
 			peers = append(peers, x)
 		}
@@ -122,7 +126,12 @@ func (h *Healer) outages(ctx context.Context, s Series, all []Series, scan *Scan
 				agree = append(agree, x.Symbol)
 			}
 		}
-		if len(agree) > 0 && !contradicted {
+		if len(agree) == 0 || contradicted {
+			continue
+		}
+		if contradicted, err := h.tradedInside(ctx, coarser, s.Grid.Span(o.Run)); err != nil {
+			return nil, err
+		} else if !contradicted {
 			o.State = series.StateOutage
 			o.Note.Reason = fmt.Sprintf("%s has the same hole in %d more series: %s", s.Venue, len(agree), firstFew(agree))
 			o.Note.Next = h.now() + 7*series.Day // what was published later may fill it
@@ -130,6 +139,25 @@ func (h *Healer) outages(ctx context.Context, s Series, all []Series, scan *Scan
 		}
 	}
 	return out, nil
+}
+
+// tradedInside reports whether one of the coarser series has a bar with trades
+// that lies in span as a whole.
+func (h *Healer) tradedInside(ctx context.Context, coarser []Series, span series.Span) (bool, error) {
+	for _, x := range coarser {
+		run := series.Run{From: x.Grid.SlotFrom(span.From), To: x.Grid.SlotAt(span.To)}
+		if run.Empty() {
+			continue
+		}
+		var bars series.Columns
+		if err := h.store.Read(ctx, x.Key, x.Grid.Span(run), &bars); err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(bars.Volume, func(v float64) bool { return v > 0 }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func firstFew(names []string) string {
@@ -187,8 +215,8 @@ const patternLeast = 5
 
 // pattern recognises a collector that kept one page and skipped the next ones:
 // stretches of bars and holes of the same two lengths, again and again. It
-// returns what to say of the holes, or "".
-func pattern(scan *Scan) string {
+// returns what to say of the holes and how long they are, or "".
+func pattern(scan *Scan) (why string, skipped int64) {
 	type shape struct{ bars, hole int64 }
 	counts := map[shape]int{}
 	holes := joined(scan.Holes)
@@ -203,9 +231,9 @@ func pattern(scan *Scan) string {
 	}
 	n := counts[best]
 	if n < patternLeast || 2*n < len(holes) || best.hole < 10 || best.bars < 10 {
-		return ""
+		return "", 0
 	}
-	return fmt.Sprintf("a collector kept %d bars and skipped %d, %d times", best.bars, best.hole, n)
+	return fmt.Sprintf("a collector kept %d bars and skipped %d, %d times", best.bars, best.hole, n), best.hole
 }
 
 // provenByStored finds the slots of holes that a stored coarser series of the

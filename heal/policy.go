@@ -30,7 +30,7 @@ const (
 type Policy struct {
 	Strategy Strategy
 	// SmallGap and MediumGap are the most bars of a small and a medium hole: 5
-	// and 30.
+	// and 30. Negative is none.
 	SmallGap, MediumGap int64
 	// Window is how far back [Healer.Run] looks by itself: 24 hours. Negative is
 	// the whole of each series.
@@ -105,7 +105,7 @@ func (p Policy) Check() error {
 	switch {
 	case !slices.Contains([]Strategy{SourcesFirst, BySize, SourcesOnly}, p.Strategy):
 		return fmt.Errorf("strategy %q is not one of sources_first, by_size, sources_only", p.Strategy)
-	case p.SmallGap < 0 || p.MediumGap < p.SmallGap:
+	case p.MediumGap < p.SmallGap:
 		return fmt.Errorf("a medium hole of %d bars is smaller than a small one of %d", p.MediumGap, p.SmallGap)
 	case p.MaxAttempts < 1:
 		return fmt.Errorf("%d attempts: give at least 1", p.MaxAttempts)

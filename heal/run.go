@@ -95,6 +95,8 @@ type running struct {
 	change Change
 	saved  time.Time
 	now    series.Time
+
+	same, differ int64 // bars of answers that were compared with stored ones
 }
 
 func (r *running) series(ctx context.Context, p *SeriesPlan) error {
@@ -125,6 +127,10 @@ func (r *running) series(ctx context.Context, p *SeriesPlan) error {
 			return err
 		}
 	}
+	if err := h.agreed(ctx, s.Key, r.same, r.differ); err != nil {
+		return err
+	}
+	r.same, r.differ = 0, 0
 	return r.fills(ctx, p)
 }
 
@@ -282,7 +288,8 @@ func (r *running) window(ctx context.Context, s Series, p *SeriesPlan, w Step) e
 		if ferr != nil && o.Why == "" {
 			o.Why = ferr.Error()
 		}
-		name, why := got.contradicts(&stored, r.pol.Tolerance)
+		name, why, same, differ := got.contradicts(&stored, r.pol.Tolerance)
+		r.same, r.differ = r.same+same, r.differ+differ
 		if why == "" {
 			break
 		}
@@ -513,7 +520,7 @@ func (a *answers) evidence(rejected []string) string {
 
 // contradicts returns a source whose bars are not those that are stored, and in
 // what. A source that says nothing about stored bars contradicts none.
-func (a *answers) contradicts(stored *series.Columns, tolerance float64) (name, why string) {
+func (a *answers) contradicts(stored *series.Columns, tolerance float64) (name, why string, agree, not int64) {
 	at := make(map[series.Time]int, stored.Len())
 	for i, t := range stored.Time {
 		at[t] = i
@@ -539,12 +546,13 @@ func (a *answers) contradicts(stored *series.Columns, tolerance float64) (name, 
 		}
 		// One revised bar among many is not a contradiction; a bar that differs
 		// alone is.
+		agree, not = agree+int64(same), not+int64(differ)
 		if differ > 0 && 4*differ >= same+differ {
-			return x.Source, why
+			return x.Source, why, agree, not
 		}
 		why = ""
 	}
-	return "", ""
+	return "", "", agree, not
 }
 
 // close4 reports whether all four prices agree.

@@ -28,6 +28,8 @@ type client struct {
 	http  *http.Client
 	local *inProcess     // nil under --url
 	store *storage.Store // to close with the client; nil where it is not ours
+
+	healing *healing // carries out repairs in this process; nil where a server does
 }
 
 // connect returns a client for reading. Nothing is created: a mistyped --data
@@ -37,7 +39,7 @@ func (a *app) connect() (*client, error) {
 		return &client{base: a.cfg.URL, token: a.clientToken(), http: &http.Client{}}, nil
 	}
 	if a.store != nil {
-		return inside(a.store, nil), nil
+		return a.inside(a.store, nil, a.healing)
 	}
 	if !storeExists(a.cfg.Data) {
 		return nil, fmt.Errorf("there is no store in %s: import a file first, name the directory with --data, or a running server with --url", a.cfg.Data)
@@ -46,13 +48,51 @@ func (a *app) connect() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return inside(s, s), nil
+	return a.inside(s, s, nil)
 }
 
-// inside returns a client over s that closes own.
-func inside(s, own *storage.Store) *client {
-	local := &inProcess{handler: api.New(api.Options{Store: s, Version: buildVersion()})}
-	return &client{base: "http://localhost", http: &http.Client{Transport: local}, local: local, store: own}
+// connectToChange returns a client that may change the store, and carry out
+// repairs where the store is its own.
+func (a *app) connectToChange() (*client, error) {
+	if a.cfg.URL != "" || a.store != nil {
+		return a.connect()
+	}
+	if !storeExists(a.cfg.Data) {
+		return nil, fmt.Errorf("there is no store in %s: import a file first, name the directory with --data, or a running server with --url", a.cfg.Data)
+	}
+	s, err := a.open(false, "barkeep")
+	if err != nil {
+		return nil, err
+	}
+	pool, err := a.openPool(a.bansFile(), nil)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	h, err := a.newHealing(s, pool, nil)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return a.inside(s, s, h)
+}
+
+// localToken is the token of an API that lives in this process only.
+const localToken = "in-process"
+
+// inside returns a client over s that closes own. Without h it makes a healer
+// that fetches nothing.
+func (a *app) inside(s, own *storage.Store, h *healing) (*client, error) {
+	mine := h
+	if h == nil {
+		var err error
+		if h, err = a.newHealing(s, nil, nil); err != nil {
+			return nil, err
+		}
+	}
+	if own == nil {
+		mine = nil // whoever opened the store ends it
+	}
+	local := &inProcess{handler: api.New(api.Options{Store: s, Healer: h.Healer, Token: localToken, Version: buildVersion()})}
+	return &client{base: "http://localhost", token: localToken, http: &http.Client{Transport: local}, local: local, store: own, healing: mine}, nil
 }
 
 func storeExists(dir string) bool {
@@ -83,7 +123,7 @@ func (c *client) close() error {
 	if c.store == nil {
 		return nil
 	}
-	return c.store.Close()
+	return errors.Join(c.healing.close(), c.store.Close())
 }
 
 // do sends a request and returns the answer; an error status is an error.

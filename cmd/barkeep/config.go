@@ -12,6 +12,8 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/barkeepdb/barkeep/fetch"
 )
 
 const (
@@ -34,6 +36,8 @@ type loaded struct {
 	file   string            // "" without one
 	values map[string]string // by key, as text
 	from   map[string]string // by key
+
+	endpoints []fetch.Endpoint // nil where the file names none
 }
 
 // load lays defaults, file, environment and flags over each other and checks
@@ -62,6 +66,14 @@ func load(path string, environ []string, flags map[string]string) (*loaded, erro
 		k := koanf.New(".")
 		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 			return nil, fmt.Errorf("configuration %s: %w", path, err)
+		}
+		if groups := k.Get(endpointsKey); groups != nil {
+			list, bad := readEndpoints(groups)
+			for _, err := range bad {
+				errs = append(errs, fmt.Errorf("%w (in %s)", err, path))
+			}
+			l.endpoints = append([]fetch.Endpoint{}, list...)
+			k.Delete(endpointsKey)
 		}
 		lay(fromFile, k)
 	}

@@ -40,6 +40,7 @@ type app struct {
 	stdout, stderr io.Writer
 	cfg            *loaded
 	store          *storage.Store // where a verb has one open; nil otherwise
+	healing        *healing       // beside store
 	grace          time.Duration  // what requests get to finish when serve stops
 	exit           func(code int) // for fatal; nil is os.Exit
 }
@@ -113,7 +114,7 @@ func (a *app) root() *cobra.Command {
 func (a *app) verbs() []*cobra.Command {
 	all := []*cobra.Command{
 		a.serveCommand(), a.importCommand(), a.exportCommand(), a.queryCommand(), a.seriesCommand(),
-		a.gapsCommand(), a.coverageCommand(), a.calendarsCommand(), a.calendarCommand(), a.fetchCommand(), a.providersCommand(), a.verifyCommand(), a.damagesCommand(), a.backupCommand(), a.restoreCommand(),
+		a.gapsCommand(), a.coverageCommand(), a.calendarsCommand(), a.calendarCommand(), a.qualityCommand(), a.repairCommand(), a.repairsCommand(), a.explainCommand(), a.fetchCommand(), a.providersCommand(), a.endpointsCommand(), a.verifyCommand(), a.damagesCommand(), a.backupCommand(), a.restoreCommand(),
 		a.configCommand(), a.demoCommand(), a.versionCommand(),
 	}
 	for _, c := range all {

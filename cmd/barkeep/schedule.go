@@ -127,28 +127,26 @@ func (s *schedule) prune() error {
 	return errors.Join(errs...)
 }
 
-// startBackups makes the backups that the settings ask for until ctx ends. The
-// function that it returns waits for the end.
-func (a *app) startBackups(ctx context.Context, s *storage.Store, log *slog.Logger) (wait func(), err error) {
+// startBackups has a component make the backups that the settings ask for.
+func (a *app) startBackups(parts *supervisor, s *storage.Store, log *slog.Logger) error {
 	if a.cfg.BackupEvery == 0 {
-		return func() {}, nil
+		return nil
 	}
 	dir, err := filepath.Abs(a.cfg.BackupDir)
 	if err == nil {
 		err = outside(a.cfg.Data, dir)
 	}
 	if err != nil {
-		return nil, usagef("backup.dir: %w", err)
+		return usagef("backup.dir: %w", err)
 	}
 	plan := &schedule{
 		store: s, dir: dir, every: a.cfg.BackupEvery, keep: a.cfg.BackupKeep, log: log,
 		options: storage.BackupOptions{Copy: a.cfg.BackupCopy, Program: "barkeep " + buildVersion()},
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	parts.start("backups", func(ctx context.Context) error {
 		plan.run(ctx)
-	}()
+		return nil
+	})
 	a.printf("backups go to %s every %v, the last %s are kept\n", dir, a.cfg.BackupEvery, fmt.Sprint(a.cfg.BackupKeep))
-	return func() { <-done }, nil
+	return nil
 }

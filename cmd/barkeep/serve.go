@@ -55,17 +55,35 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	}
 	logger := a.logger()
 	ending, end := context.WithCancel(ctx)
-	wait, err := a.startBackups(ending, s, logger)
-	if err != nil {
-		end()
+	defer end()
+	h := a.healing // a demo brings its own
+	if h == nil {
+		pool, err := a.openPool(a.bansFile(), nil)
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		if h, err = a.newHealing(s, pool, nil); err != nil {
+			return errors.Join(err, l.Close())
+		}
+		defer func() { _ = h.close() }() // what is under way is not waited for
+	}
+	parts := newSupervisor(ending, logger)
+	server := api.New(api.Options{
+		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
+		Version: buildVersion(), Logger: logger, Healer: h.Healer, Endpoints: endpointsAPI{h.pool}, Components: parts,
+	})
+	if err := a.startBackups(parts, s, logger); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	defer wait()
+	parts.start("healer", func(ctx context.Context) error {
+		return h.heals(ctx, func() bool { return a.cfg.AutoRepair })
+	})
+	if a.cfg.ReportEvery > 0 {
+		parts.start("report", func(ctx context.Context) error { return writeReports(ctx, server, dir, a.cfg.ReportEvery) })
+	}
+	defer parts.end()
 	defer end()
-	handler := &counted{Handler: api.New(api.Options{
-		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
-		Version: buildVersion(), Logger: logger,
-	})}
+	handler := &counted{Handler: server}
 	// The caller closes the store next, and nobody may read from it then.
 	defer handler.underWay.Wait()
 	srv := &http.Server{

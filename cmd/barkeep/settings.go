@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/barkeepdb/barkeep/fetch"
+	"github.com/barkeepdb/barkeep/heal"
 )
 
 // Config is what flags, environment and file say together. Packages below cmd
@@ -35,6 +38,17 @@ type Config struct {
 	Ballast       int64
 	ScrubRate     int64
 	WriteTimeout  time.Duration
+
+	AutoRepair bool
+	Healing    heal.Policy
+	Proxies    bool
+
+	ProbeEvery time.Duration
+	Balance    fetch.Balance
+	Hedge      time.Duration
+	PerHost    int
+
+	ReportEvery time.Duration
 
 	BackupDir   string
 	BackupEvery time.Duration // 0 is never
@@ -144,6 +158,92 @@ var settings = []setting{
 			}
 			return
 		},
+	},
+	{
+		key: "data_healing.auto_repair_enabled", def: "true",
+		doc: "Whether serve looks for holes by itself and asks sources for them.",
+		set: func(c *Config, v string) (err error) { c.AutoRepair, err = parseBool(v); return },
+	},
+	{
+		key: "data_healing.gap_detection_window_hours", def: "24",
+		doc: "How far back it looks, in hours; all looks at everything. A repair that is asked\nfor looks at the span that it is given.",
+		set: func(c *Config, v string) error {
+			if v == "all" {
+				c.Healing.Window = -1
+				return nil
+			}
+			n, err := parseCount(v)
+			c.Healing.Window = time.Duration(n) * time.Hour
+			return err
+		},
+	},
+	{
+		key: "data_healing.check_every", def: "1m",
+		doc: "How often it looks.",
+		set: func(c *Config, v string) (err error) { c.Healing.Every, err = parseDuration(v, time.Second); return },
+	},
+	{
+		key: "data_healing.max_gap_fill_attempts", def: "3",
+		doc: "How often a hole is asked for at short intervals, an hour and more. Then it is\nasked for once a week.",
+		set: func(c *Config, v string) (err error) { c.Healing.MaxAttempts, err = parseCount(v); return },
+	},
+	{
+		key: "data_healing.strategy", def: "sources_first",
+		doc: "sources_first asks sources for every hole, and fills small and medium ones that\nnobody has; by_size fills small and medium ones without asking; sources_only never\nfills. Filled bars are computed while reading, say synthetic, and give way to real ones.",
+		set: func(c *Config, v string) error {
+			c.Healing.Strategy = heal.Strategy(v)
+			return oneOf(v, "sources_first", "by_size", "sources_only")
+		},
+	},
+	{
+		key: "data_healing.small_gap_bars", def: "5",
+		doc: "Holes of up to so many bars are small: filled with the price before.",
+		set: func(c *Config, v string) (err error) { c.Healing.SmallGap, err = parseInt(v); return },
+	},
+	{
+		key: "data_healing.medium_gap_bars", def: "30",
+		doc: "Holes of up to so many bars are medium: filled along a line.",
+		set: func(c *Config, v string) (err error) { c.Healing.MediumGap, err = parseInt(v); return },
+	},
+	{
+		key: "data_healing.max_bars_per_run", def: "10000",
+		doc: "A repair that would write or invent more bars is not begun.",
+		set: func(c *Config, v string) (err error) { c.Healing.MaxBars, err = parseInt(v); return },
+	},
+	{
+		key: "data_healing.max_share_per_run", def: "0.01",
+		doc: "Nor one that would write or invent more than this share of a series; 100 bars are\nalways allowed.",
+		set: func(c *Config, v string) (err error) { c.Healing.MaxShare, err = parseShare(v); return },
+	},
+	{
+		key: "data_healing.allow_other_venues", def: "false",
+		doc: "Whether bars of another venue may stand in for those of a series.",
+		set: func(c *Config, v string) (err error) { c.Proxies, err = parseBool(v); return },
+	},
+	{
+		key: "endpoint_healing.probe_every", def: "1m",
+		doc: "How often endpoints are probed that nothing else was asked of, or off.",
+		set: func(c *Config, v string) (err error) { c.ProbeEvery, err = parseDuration(v, time.Second); return },
+	},
+	{
+		key: "endpoint_healing.balance", def: "priority",
+		doc: "How one is chosen among the endpoints that can answer: priority, weighted,\nleast_latency or p2c, the less loaded of two.",
+		set: func(c *Config, v string) error { return c.Balance.UnmarshalText([]byte(v)) },
+	},
+	{
+		key: "endpoint_healing.hedge", def: "off",
+		doc: "How long an answer may take before a second endpoint is asked too, or off.",
+		set: func(c *Config, v string) (err error) { c.Hedge, err = parseDuration(v, time.Millisecond); return },
+	},
+	{
+		key: "endpoint_healing.requests_per_host", def: "4",
+		doc: "How many requests a host has at a time.",
+		set: func(c *Config, v string) (err error) { c.PerHost, err = parseCount(v); return },
+	},
+	{
+		key: "monitoring.report_every", def: "5m",
+		doc: "How often data_health_report.json is written into the data directory, or off.",
+		set: func(c *Config, v string) (err error) { c.ReportEvery, err = parseDuration(v, time.Second); return },
 	},
 	{
 		key: "backup.dir", def: "",
@@ -265,6 +365,26 @@ func parseCount(v string) (int, error) {
 	return n, nil
 }
 
+// parseInt reads a number of bars; 0 is none.
+func parseInt(v string) (int64, error) {
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is not a number of bars", v)
+	}
+	if n == 0 {
+		n = -1 // 0 stands for the default below
+	}
+	return n, nil
+}
+
+func parseShare(v string) (float64, error) {
+	x, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(x > 0 && x <= 1) {
+		return 0, fmt.Errorf("%q is not a share above 0, up to 1", v)
+	}
+	return x, nil
+}
+
 // fit reports what is wrong with settings together that is right with each.
 func (c *Config) fit() (errs []error) {
 	if c.BackupEvery > 0 && c.BackupDir == "" {
@@ -272,6 +392,9 @@ func (c *Config) fit() (errs []error) {
 	}
 	if c.SpaceLow > 0 && c.SpaceReadOnly > c.SpaceLow {
 		errs = append(errs, errors.New("store.space_read_only is above store.space_low: the warning would come too late"))
+	}
+	if err := c.Healing.Check(); err != nil {
+		errs = append(errs, fmt.Errorf("data_healing: %w", err))
 	}
 	return errs
 }

@@ -25,6 +25,7 @@ type Source struct {
 	// named returns the sources that a symbol names, PROVIDER or PROVIDER=SYMBOL,
 	// in the order in which they are asked.
 	named   func(symbol string) []string
+	venue   func(symbol string) string
 	proxies bool
 	// patience is how long one page may wait for an endpoint.
 	patience time.Duration
@@ -39,6 +40,9 @@ type Options struct {
 	// guessed from the symbol where it is a currency pair. The first one is the
 	// primary source.
 	Named func(symbol string) []string
+	// Venue returns who said the bars that are stored of a symbol: a provider or
+	// a venue. It is asked where Named names none.
+	Venue func(symbol string) string
 	// Proxies allows other venues than that of the first source.
 	Proxies bool
 	// Patience is how long a page may wait for an endpoint; 0 stands for ten
@@ -51,6 +55,9 @@ func New(o Options) *Source {
 	s := &Source{pool: o.Pool, named: o.Named, proxies: o.Proxies, patience: o.Patience, now: time.Now}
 	if s.named == nil {
 		s.named = func(string) []string { return nil }
+	}
+	if s.venue = o.Venue; s.venue == nil {
+		s.venue = func(string) string { return "" }
 	}
 	if s.patience == 0 {
 		s.patience = 10 * time.Second
@@ -70,6 +77,7 @@ func (s *Source) sources(symbol string) ([]fetch.Source, error) {
 		if len(out) == 0 {
 			return nil, fmt.Errorf("no endpoint is configured that can have %s", symbol)
 		}
+		s.prefer(out, s.venue(symbol), quote)
 		return out, nil
 	}
 	var out []fetch.Source
@@ -98,6 +106,34 @@ func (s *Source) sources(symbol string) ([]fetch.Source, error) {
 		out = append(out, fetch.Source{Provider: p.Info().Name, Symbol: own, Grade: grade})
 	}
 	return out, nil
+}
+
+// prefer puts the sources of one venue first: that of the stored bars, or else
+// one that is known for the quote currency.
+func (s *Source) prefer(list []fetch.Source, stored, quote string) {
+	venueOf := func(x fetch.Source) string { return s.pool.Provider(x.Provider).Info().Venue }
+	best := slices.IndexFunc(list, func(x fetch.Source) bool {
+		return stored != "" && (x.Provider == stored || strings.EqualFold(venueOf(x), stored))
+	})
+	if best < 0 {
+		usual := "COINBASE"
+		if strings.Contains(quote, "USDT") || quote == "USDC" || quote == "FDUSD" || quote == "BUSD" || quote == "TUSD" || quote == "BNB" {
+			usual = "BINANCE"
+		}
+		best = max(0, slices.IndexFunc(list, func(x fetch.Source) bool { return venueOf(x) == usual }))
+	}
+	venue := venueOf(list[best])
+	for i := range list {
+		switch {
+		case i == best:
+			list[i].Grade = fetch.Primary
+		case venueOf(list[i]) == venue:
+			list[i].Grade = fetch.Mirror
+		default:
+			list[i].Grade = fetch.Proxy
+		}
+	}
+	slices.SortStableFunc(list, func(a, b fetch.Source) int { return int(a.Grade) - int(b.Grade) })
 }
 
 // Reach says how far the first source of a series goes.

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/barkeepdb/barkeep/api"
+)
+
+// reportFile is what /data/health answers, in the data directory, for programs
+// that watch files.
+const reportFile = "data_health_report.json"
+
+// writeReports writes the report now and then until ctx ends.
+func writeReports(ctx context.Context, s *api.Server, dir string, every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if err := writeReport(ctx, s, filepath.Join(dir, reportFile)); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// writeReport replaces the report as a whole: a reader never sees half of one.
+func writeReport(ctx context.Context, s *api.Server, path string) error {
+	d, err := s.DataHealth(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return os.Rename(tmp, path)
+}
