@@ -34,7 +34,7 @@ func TestRoutesAreDocumented(t *testing.T) {
 	have := map[string]bool{}
 	for _, r := range memoryServer(t).engine.Routes() {
 		have[r.Method+" "+r.Path] = true
-		path := strings.NewReplacer("*name", "{symbol}", ":name", "{name}").Replace(r.Path)
+		path := strings.NewReplacer("*name", "{symbol}", ":name", "{name}", ":id", "{id}").Replace(r.Path)
 		if !strings.Contains(string(docs), path) {
 			t.Errorf("docs/http.md lacks %s %s", r.Method, path)
 		}

@@ -5,12 +5,19 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/barkeepdb/barkeep/fetch"
+	"github.com/barkeepdb/barkeep/fetch/binance"
+	"github.com/barkeepdb/barkeep/fetch/fetchtest"
+	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
 )
@@ -19,10 +26,11 @@ func (a *app) demoCommand() *cobra.Command {
 	var once bool
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Show a simulated series with holes and bad ticks, and serve it",
-		Long: "Make a series of one-minute bars with holes and bad ticks in a temporary store, print\n" +
-			"what is missing and serve it until interrupted. Nothing is healed yet: this version\n" +
-			"finds what is missing, the next one fetches it.",
+		Short: "Show a damaged series of a simulated exchange, and a server that heals it",
+		Long: "Start a simulated exchange at two addresses, one of which fails most of the time; make\n" +
+			"a series of one-minute bars with holes and bad ticks in a temporary store; print what\n" +
+			"is missing, heal it, and serve the store until interrupted. New bars arrive as time\n" +
+			"goes on.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), once) },
 	}
@@ -32,6 +40,9 @@ func (a *app) demoCommand() *cobra.Command {
 }
 
 var demoKey = series.Key{Symbol: "DEMO/USDT", Interval: series.Interval1m}
+
+// demoSource is what the simulated exchange calls the symbol.
+const demoSource = "binance-spot=DEMOUSDT"
 
 func (a *app) demo(ctx context.Context, once bool) (err error) {
 	dir, err := os.MkdirTemp("", "barkeep-demo-")
@@ -48,12 +59,28 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	a.store = s
 
 	end := series.TimeOf(time.Now())
-	in := &storeSink{s, demoKey, storage.WriteOptions{Source: "simulation"}}
-	res, err := in.write(ctx, simulate(end, rand.New(rand.NewPCG(7, 7))), nil)
+	rng := rand.New(rand.NewPCG(7, 7))
+	truth := simulate(end, rng)
+	pool, stop, err := a.demoExchange(ctx, truth)
 	if err != nil {
 		return err
 	}
-	a.printf("A flaky exchange sent %d one-minute bars of %s: %d stored, %d refused and kept in quarantine.\n",
+	defer stop()
+	if err := s.SetSymbol(demoKey.Symbol, storage.Symbol{TickSize: 0.01, Sources: []string{demoSource}}); err != nil {
+		return err
+	}
+	a.cfg.Healing.MaxShare, a.cfg.Healing.Every, a.cfg.Healing.Window = 0.5, 5*time.Second, -1
+	if a.healing, err = a.newHealing(s, pool, nil); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.healing.close()) }()
+
+	in := &storeSink{s, demoKey, storage.WriteOptions{Source: "binance-spot"}}
+	res, err := in.write(ctx, damaged(truth, end, rng), nil)
+	if err != nil {
+		return err
+	}
+	a.printf("A collector kept %d one-minute bars of %s: %d stored, %d refused and kept in quarantine.\n",
 		res.read, demoKey.Symbol, res.written, len(res.rejects))
 	for _, r := range res.rejects {
 		a.printf("  refused %v: %s\n", r.Time, r.Reason)
@@ -63,11 +90,27 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	if err := show(ctx, a, "/v1/gaps", q, func(v gapsAnswer) error { return a.printGaps(v.scans()) }); err != nil {
 		return err
 	}
-	a.printf("\nWhere every slot stands:\n")
+	a.printf("\nHealing: the exchange is asked at two addresses, one of which fails most of the time.\n")
+	x, err := a.healing.Start(ctx, heal.Request{Symbol: demoKey.Symbol, Interval: demoKey.Interval, Type: heal.Auto, Actor: "demo"})
+	if err != nil {
+		return err
+	}
+	if err := a.healing.Work(ctx); err != nil {
+		return err
+	}
+	if x, err = a.healing.Repair(ctx, x.ID); err != nil {
+		return err
+	}
+	if err := a.printRepair(&x); err != nil {
+		return err
+	}
+	for _, e := range pool.Endpoints() {
+		a.printf("  %s: %d requests, %d answered, breaker %s\n", e.Name, e.Requests, e.Successes, e.Breaker)
+	}
+	a.printf("\nWhere every slot stands now:\n")
 	if err := show(ctx, a, "/v1/coverage", q, a.printCoverage); err != nil {
 		return err
 	}
-	a.printf("\nOne price is a hundred times too high and is served as it came: nothing is healed yet.\n")
 	if once {
 		return nil
 	}
@@ -75,7 +118,9 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	for _, path := range []string{
 		"/v1/bars?symbol=DEMO/USDT&interval=1h&limit=3&order=desc",
 		"/v1/bars?symbol=DEMO/USDT&interval=1m&fill=linear&format=csv",
-		"/v1/gaps?symbol=DEMO/USDT&interval=1m",
+		"/v1/quality?symbol=DEMO/USDT&interval=1m",
+		"/v1/repairs",
+		"/endpoints/health",
 		"/health",
 	} {
 		a.printf("  curl 'http://%s%s'\n", a.cfg.Listen, path)
@@ -84,38 +129,111 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	return a.serve(ctx, s, a.cfg.Data)
 }
 
-// simulate makes two days of bars up to end, as an exchange on a bad day sends
-// them: stretches left out, single bars lost, one bar off the grid and one
-// with a price that lost its decimal point.
+// demoExchange serves truth as an exchange does, at two addresses of which one
+// fails most of the time, and returns a pool over both.
+func (a *app) demoExchange(ctx context.Context, truth *series.Columns) (*fetch.Pool, func(), error) {
+	market := &fetchtest.Market{
+		Symbol: "DEMOUSDT", Bars: map[series.Interval]*series.Columns{demoKey.Interval: truth},
+		Now: func() series.Time { return series.TimeOf(time.Now()) },
+	}
+	exchange := fetchtest.Vendor("binance-spot", market)
+	var asked atomic.Int64
+	flaky := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1)%3 != 0 {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = w.Write([]byte("<html><body>502 Bad Gateway</body></html>")) // who asked may have gone
+			return
+		}
+		exchange.ServeHTTP(w, r)
+	})
+	o := fetch.Options{Logger: a.logger(), ProbeEvery: 10 * time.Second}
+	var servers []*http.Server
+	stop := func() {
+		for _, s := range servers {
+			_ = s.Close() // nothing depends on it any more
+		}
+	}
+	for i, x := range []struct {
+		name string
+		h    http.Handler
+	}{{"demo-flaky", flaky}, {"demo-steady", exchange}} {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		srv := &http.Server{Handler: x.h, ReadHeaderTimeout: 5 * time.Second}
+		servers = append(servers, srv)
+		go func() { _ = srv.Serve(l) }() // ends with Close
+		o.Endpoints = append(o.Endpoints, fetch.Endpoint{
+			Name: x.name, Group: "demo", URL: "http://" + l.Addr().String(), Provider: binance.Spot(), Priority: i, AllowPrivate: true,
+		})
+	}
+	p, err := fetch.New(o)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return p, stop, nil
+}
+
+// demoDays is how far the demo reaches back and ahead.
+const demoDays = 2
+
+// simulate makes the bars of an exchange from two days before end to two days
+// after it, which have not been traded yet. A few minutes have no trades.
 func simulate(end series.Time, rng *rand.Rand) *series.Columns {
 	g := series.Grid{Interval: demoKey.Interval}
-	last := g.SlotAt(end)
-	first := last - series.Slot(2*series.Day/series.Minute)
-	outages := []series.Run{{From: first + 700, To: first + 745}, {From: first + 1500, To: first + 1503}, {From: first + 2400, To: first + 2640}}
+	now := g.SlotAt(end)
+	reach := series.Slot(demoDays * series.Day / series.Minute)
 	var c series.Columns
 	price := 100.0
-	for n := first; n < last; n++ {
+	for n := now - reach; n < now+reach; n++ {
+		if rng.IntN(700) == 0 && n > now-reach {
+			continue
+		}
 		open := price
 		price = round(price * math.Exp(rng.NormFloat64()*0.0006))
-		high := round(max(open, price) * (1 + rng.Float64()*0.0004))
-		low := round(min(open, price) * (1 - rng.Float64()*0.0004))
-		b := series.Bar{
-			Time: g.Time(n), Open: open, High: high, Low: low, Close: price,
-			Volume: round(rng.ExpFloat64() * 12), QuoteVolume: math.NaN(), Trades: float64(rng.IntN(90)),
+		c.Append(series.Bar{
+			Time: g.Time(n), Open: open, High: round(max(open, price) * (1 + rng.Float64()*0.0004)),
+			Low: round(min(open, price) * (1 - rng.Float64()*0.0004)), Close: price,
+			Volume: 0.01 + round(rng.ExpFloat64()*12), QuoteVolume: math.NaN(), Trades: float64(1 + rng.IntN(90)),
+		})
+	}
+	return &c
+}
+
+// damaged is what a collector on a bad day kept of the bars up to end:
+// stretches left out, single bars lost, one bar off the grid and one with a
+// price that lost its decimal point.
+func damaged(truth *series.Columns, end series.Time, rng *rand.Rand) *series.Columns {
+	first := truth.Time[0]
+	outages := []series.Span{
+		{From: first + 700*series.Minute, To: first + 745*series.Minute},
+		{From: first + 1500*series.Minute, To: first + 1503*series.Minute},
+		{From: first + 2400*series.Minute, To: first + 2640*series.Minute},
+	}
+	var c series.Columns
+	for i, t := range truth.Time {
+		if t >= end-series.Minute {
+			break
 		}
-		switch n {
-		case first + 300:
+		lost := rng.IntN(500) == 0 && i > 0
+		for _, o := range outages {
+			lost = lost || o.Contains(t)
+		}
+		if lost {
+			continue
+		}
+		b := truth.Bar(i)
+		switch i {
+		case 300:
 			b.High *= 100
-		case first + 301:
+		case 301:
 			b.Time += 17 * series.Second
 		}
-		lost := rng.IntN(500) == 0
-		for _, o := range outages {
-			lost = lost || o.Contains(n)
-		}
-		if !lost {
-			c.Append(b)
-		}
+		c.Append(b)
 	}
 	return &c
 }

@@ -155,7 +155,7 @@ func readEndpoint(at, group string, x any) (e fetch.Endpoint, on bool, errs []er
 		if e.Provider = vendors.ByName(c.Provider); e.Provider == nil {
 			fail("provider", "%s is unknown%s", c.Provider, nearest(c.Provider, vendorNames()))
 		}
-	case u != nil:
+	case u != nil && u.Host != "":
 		if e.Provider = vendorAt(u.Host, c.Name); e.Provider == nil {
 			fail("provider", "no vendor is known at %s: name one of %s, or describe the answers under generic", u.Host, strings.Join(vendorNames(), ", "))
 		}

@@ -50,7 +50,7 @@ func (a *app) endpointsCommand() *cobra.Command {
 			} else {
 				t := newTable(a, "name", "ok", "latency", "error")
 				for _, r := range results {
-					t.row(r.Name, fmt.Sprint(r.OK), (time.Duration(r.LatencyMS * 1e6)).Round(time.Millisecond).String(), r.Error)
+					t.row(r.Name, fmt.Sprint(r.OK), time.Duration(r.LatencyMS*1e6).Round(time.Millisecond).String(), r.Error)
 				}
 				if err := t.flush(); err != nil {
 					return err
