@@ -26,6 +26,7 @@ type barQuery struct {
 	format  barfile.Format
 	columns storage.Columns // 0: all
 	cursor  *cursor
+	past    storage.PastOptions
 }
 
 // fills are the ways to treat slots without a bar; the first is the default.
@@ -68,7 +69,8 @@ func parseBarQuery(r *http.Request) (barQuery, error) {
 			p.fail("columns", "a file of %s has all columns, or those of columns=time,open,high,low,close,volume: choose others in json, columns or ndjson", q.format)
 		}
 	}
-	p.later("asof", "min_quality")
+	q.past = p.past()
+	p.later("min_quality")
 	return q, p.done()
 }
 

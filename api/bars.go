@@ -23,7 +23,7 @@ func (s *Server) getBars(c *gin.Context) {
 		fail(c, err)
 		return
 	}
-	v, err := s.store.Snapshot()
+	v, err := s.open(q.past)
 	if err != nil {
 		fail(c, err)
 		return
@@ -46,6 +46,40 @@ func (s *Server) getBars(c *gin.Context) {
 		return
 	}
 	s.stream(c, a, in)
+}
+
+// past reads asof and causal, which say what is to be forgotten.
+func (p *params) past() (o storage.PastOptions) {
+	if t := p.time("asof"); t != nil {
+		if o.At = *t; o.At == 0 {
+			p.fail("asof", "asof is 0: nothing was known then")
+		}
+	}
+	o.Causal = p.flag("causal")
+	return o
+}
+
+// closer is a view that is closed after use.
+type closer interface {
+	view
+	scanner
+	Close() error
+}
+
+// open shows the store as it is, or as it was.
+func (s *Server) open(o storage.PastOptions) (closer, error) {
+	if o == (storage.PastOptions{}) {
+		v, err := s.store.Snapshot()
+		if err != nil {
+			return nil, err
+		}
+		return v, nil
+	}
+	v, err := s.store.AsOf(o)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // answer is what is known of an answer before its bars are read.

@@ -51,6 +51,7 @@ func (s *Server) getGaps(c *gin.Context) {
 		}
 		state = int(st)
 	}
+	past := p.past()
 	if err := p.done(); err != nil {
 		fail(c, err)
 		return
@@ -60,9 +61,15 @@ func (s *Server) getGaps(c *gin.Context) {
 		fail(c, err)
 		return
 	}
+	view, done, err := s.scanner(past)
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	defer done()
 	list := make([]gapScan, 0, len(infos))
 	for _, info := range infos {
-		scan, err := s.store.Gaps(c, info.Key, spanOf(info, b))
+		scan, err := view.Gaps(c, info.Key, spanOf(info, b))
 		if err != nil {
 			fail(c, err)
 			return
@@ -74,6 +81,18 @@ func (s *Server) getGaps(c *gin.Context) {
 		return
 	}
 	c.PureJSON(http.StatusOK, gin.H{"series": list})
+}
+
+// scanner scans the store as it is, which needs no snapshot, or as it was.
+func (s *Server) scanner(o storage.PastOptions) (scanner, func(), error) {
+	if o == (storage.PastOptions{}) {
+		return s.store, func() {}, nil
+	}
+	v, err := s.store.AsOf(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return v, func() { _ = v.Close() }, nil // nothing was written through it
 }
 
 // spanOf is the span that a scan looks at: by default from the first bar of
@@ -128,7 +147,7 @@ type runJSON struct {
 
 func (s *Server) getCoverage(c *gin.Context) {
 	p := parseQuery(c.Request.URL.RawQuery)
-	key, b, limit := p.key(), p.bounds(), p.limit(maxGaps)
+	key, b, limit, past := p.key(), p.bounds(), p.limit(maxGaps), p.past()
 	if err := p.done(); err != nil {
 		fail(c, err)
 		return
@@ -138,7 +157,13 @@ func (s *Server) getCoverage(c *gin.Context) {
 		fail(c, err)
 		return
 	}
-	cov, err := s.store.Coverage(c, key, spanOf(infos[0], b))
+	view, done, err := s.scanner(past)
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	defer done()
+	cov, err := view.Coverage(c, key, spanOf(infos[0], b))
 	if err != nil {
 		fail(c, err)
 		return

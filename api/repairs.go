@@ -89,7 +89,12 @@ func (s *Server) postRepair(c *gin.Context) {
 }
 
 // actor is who asks, for the journal.
-func (s *Server) actor(c *gin.Context) string { return "api " + c.ClientIP() }
+func (s *Server) actor(c *gin.Context) string {
+	if ip := c.ClientIP(); ip != "" {
+		return "api " + ip
+	}
+	return "command line" // it asks inside of its own process
+}
 
 func (s *Server) getRepairs(c *gin.Context) {
 	p := parseQuery(c.Request.URL.RawQuery)

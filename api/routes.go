@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/barkeepdb/barkeep/storage"
 )
 
 // routes is the one table of what the API answers. Symbols may hold slashes,
@@ -42,6 +44,11 @@ func (s *Server) routes() {
 		{http.MethodGet, "/v1/repairs", s.getRepairs},
 		{http.MethodGet, "/v1/repairs/:id", s.getRepair},
 		{http.MethodPost, "/v1/repairs/:id/cancel", s.cancelRepair},
+		{http.MethodPost, "/v1/repairs/:id/undo", s.undoRepair},
+		{http.MethodPost, "/v1/undo", s.postUndo},
+		{http.MethodGet, "/v1/audit", s.getAudit},
+		{http.MethodPost, "/v1/audit/head", s.postAuditHead},
+		{http.MethodGet, "/v1/audit/verify", s.getAuditVerify},
 
 		{http.MethodGet, "/v1/calendars", s.getCalendars},
 		{http.MethodGet, "/v1/calendars/:name", s.getCalendar},
@@ -53,7 +60,14 @@ func (s *Server) routes() {
 		if r.method == http.MethodGet {
 			need = s.guard.read
 		}
-		s.engine.Handle(r.method, r.path, need, r.handle)
+		handle := r.handle
+		if r.method != http.MethodGet {
+			handle = func(c *gin.Context) { // the journal says who asked
+				c.Request = c.Request.WithContext(storage.WithNote(c.Request.Context(), storage.Note{Actor: s.actor(c)}))
+				r.handle(c)
+			}
+		}
+		s.engine.Handle(r.method, r.path, need, handle)
 		if r.method == http.MethodGet { // gin does not answer HEAD by itself
 			s.engine.Handle(http.MethodHead, r.path, need, r.handle)
 		}

@@ -16,6 +16,16 @@ type Store interface {
 	writer
 	quarantine
 	keeper
+	journal
+}
+
+// journal knows what was changed, and takes it back.
+type journal interface {
+	Journal(ctx context.Context, o storage.JournalOptions) iter.Seq2[*storage.Change, error]
+	Undo(ctx context.Context, o storage.JournalOptions) (storage.Undone, error)
+	AuditHead(ctx context.Context) (storage.AuditHead, error)
+	VerifyAudit(ctx context.Context, earlier *storage.AuditHead) (storage.AuditReport, error)
+	AsOf(o storage.PastOptions) (*storage.Past, error)
 }
 
 // catalog knows which series there are.

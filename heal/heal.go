@@ -30,6 +30,9 @@ type Store interface {
 	// them. The state missing without a note removes it.
 	Explain(ctx context.Context, key series.Key, gaps []series.Absence, c Change) error
 
+	// Undo takes back what a repair changed; what others changed later stays.
+	Undo(ctx context.Context, repair string, c Change) (Undone, error)
+
 	PutRecords(ctx context.Context, rs []Record) error
 	// Records streams the records of a kind by name, from the name from on.
 	Records(ctx context.Context, kind, from string) iter.Seq2[Record, error]
@@ -80,6 +83,14 @@ type Change struct {
 	Evidence string // whom was asked, and a digest of what they said
 	// Until is the end of the newest bar that the decision rests on; 0 is now.
 	Until series.Time
+}
+
+// Undone is what an undo did.
+type Undone struct {
+	Restored  int64 `json:"bars_restored"`   // bars that have their earlier value again
+	Removed   int64 `json:"bars_removed"`    // bars that were not there before
+	Explained int64 `json:"slots_explained"` // slots that have their earlier explanation again
+	Skipped   int64 `json:"slots_skipped"`   // slots that something else changed later
 }
 
 // Source is where bars come from. Its methods are safe for concurrent use.

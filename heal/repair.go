@@ -22,7 +22,7 @@ const (
 	Refused   Status = "refused" // over a limit: nothing was changed
 	Cancelled Status = "cancelled"
 	Failed    Status = "failed"
-	Undone    Status = "undone"
+	TakenBack Status = "undone"
 )
 
 // Ended reports whether the repair changes no more.
@@ -241,22 +241,31 @@ func (h *Healer) Cancel(ctx context.Context, id string) (Repair, error) {
 	return out, h.save(ctx, &out)
 }
 
-// MarkUndone records that the changes of a repair were taken back.
-func (h *Healer) MarkUndone(ctx context.Context, id string) error {
+// Undo takes back what a repair changed. Slots that something else changed
+// since stay as they are. To undo it again does what is left.
+func (h *Healer) Undo(ctx context.Context, id, actor string) (Undone, error) {
 	if err := h.load(ctx); err != nil {
-		return err
+		return Undone{}, err
 	}
 	h.mu.Lock()
 	x := h.repairs[id]
+	h.mu.Unlock()
 	if x == nil {
-		h.mu.Unlock()
-		return fmt.Errorf("%w: %s", ErrNoRepair, id)
+		return Undone{}, fmt.Errorf("%w: %s", ErrNoRepair, id)
 	}
-	x.Status = Undone
+	if !x.Status.Ended() {
+		return Undone{}, fmt.Errorf("repair %s is %s: cancel it first", id, x.Status)
+	}
+	u, err := h.store.Undo(ctx, id, Change{Actor: actor})
+	if err != nil {
+		return u, err
+	}
+	h.mu.Lock()
+	x.Status = TakenBack
 	out := x.clone()
 	h.mu.Unlock()
 	h.observe(out)
-	return h.save(ctx, &out)
+	return u, h.save(ctx, &out)
 }
 
 // Work carries out the repairs that are queued, and those that were under way

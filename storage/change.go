@@ -311,6 +311,7 @@ const loadBytes = 256 << 10
 // waits until the change is durable.
 func (c *change) commit(ctx context.Context, h *hold, durable bool) (wait func() error, err error) {
 	c.ledger.changes = c.seq
+	c.entry.note = NoteOf(ctx)
 	c.ledger.placed = c.ledger.placed || c.ledger.blocks > 0 || c.ledger.evidences > 0
 	if err := c.encodeDamages(); err != nil {
 		return nil, err

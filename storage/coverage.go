@@ -65,7 +65,7 @@ func (v *view) coverage(c cursor, run series.Run) (Coverage, error) {
 		take([]series.Run{g.Run}, g.State, g.Note)
 	}
 	take(a.expected, series.StateMissing, none)
-	now := v.st.grid().SlotAt(v.s.opts.Now())
+	now := v.st.grid().SlotAt(v.now())
 	take([]series.Run{{From: now, To: max(now, run.To)}}, series.StateForming, none)
 	if listed.From > run.From {
 		take([]series.Run{{From: run.From, To: min(listed.From, run.To)}}, series.StateUnlisted, none)
@@ -77,15 +77,15 @@ func (v *view) coverage(c cursor, run series.Run) (Coverage, error) {
 	take([]series.Run{valid}, series.StateClosed, none)
 	take(slices.Clone(rest), series.StateUnknown, series.Note{Reason: "the calendar does not reach that far"})
 	sortGaps(cov.Runs)
-	cov.Runs = joinStates(cov.Runs)
+	cov.Runs = joinStates(cov.Runs, cov.Notes)
 	return cov, nil
 }
 
 // joinStates joins neighbours of the same state and note.
-func joinStates(gs []series.Gap) []series.Gap {
+func joinStates(gs []series.Gap, notes []series.Note) []series.Gap {
 	out := gs[:0]
 	for _, g := range gs {
-		if n := len(out); n > 0 && out[n-1].To == g.From && out[n-1].State == g.State && out[n-1].Note == g.Note {
+		if n := len(out); n > 0 && out[n-1].To == g.From && out[n-1].State == g.State && (out[n-1].Note == g.Note || noteOf(notes, out[n-1]) == noteOf(notes, g)) {
 			out[n-1].To = g.To
 			continue
 		}

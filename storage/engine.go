@@ -29,6 +29,7 @@ type cursor interface {
 	SeekGE(key []byte) bool
 	SeekLT(key []byte) bool
 	Next() bool
+	Prev() bool
 	Key() []byte
 	Value() ([]byte, error)
 	Err() error

@@ -96,6 +96,7 @@ func (c *change) explain(gaps ...series.Absence) error {
 	}
 	c.st.explained.Store(true)
 	c.entry.runs = series.Union(nil, c.entry.runs, runs)
+	c.entry.explained = series.Union(nil, c.entry.explained, runs)
 	left := map[int64]bool{} // first slots that are written again
 	set := func(g series.Absence) {
 		k, v := evidencePair(c.st.id, g)
@@ -116,6 +117,7 @@ func (c *change) explain(gaps ...series.Absence) error {
 		c.ledger.evidence -= sumOf(evidencePair(c.st.id, o))
 		c.ledger.evidences--
 		gone = append(gone, int64(o.From))
+		c.entry.evidence = append(c.entry.evidence, o)
 		for _, rest := range series.Subtract(nil, []series.Run{o.Run}, runs[:n]) {
 			set(series.Absence{Run: rest, State: o.State, Note: o.Note})
 		}

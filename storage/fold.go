@@ -86,6 +86,8 @@ func (s *Store) appendRelaxed(key series.Key, b series.Bar, o WriteOptions) erro
 // flushRelaxed hands the waiting bars to the operating system. h is the lock of
 // the series; after an error it may be lost.
 func (s *Store) flushRelaxed(ctx context.Context, st *state, h *hold) error {
+	// The bars that wait are those of others.
+	ctx = context.WithValue(ctx, noteKey{}, Note{})
 	r := &st.relaxed
 	if r.cols.Len() == 0 {
 		return nil

@@ -140,10 +140,13 @@ func (s *Store) readID() (id storeID, err error) {
 	return id, err
 }
 
-func (s *Store) readStamp() (p stamp, found bool, err error) {
+func (s *Store) readStamp() (p stamp, found bool, err error) { return stampIn(s.eng) }
+
+// stampIn is the newest stamp that r shows.
+func stampIn(r reader) (p stamp, found bool, err error) {
 	for _, key := range [...][]byte{stampKey, loadStampKey} {
 		var x stamp
-		there, gerr := s.eng.Get(key, func(v []byte) (err error) {
+		there, gerr := r.Get(key, func(v []byte) (err error) {
 			x, err = decodeStamp(v)
 			return err
 		})

@@ -58,6 +58,9 @@ func (v *view) look(c cursor, a *absence, run series.Run, withMarks bool) error 
 	if n := len(a.present); n > 0 && (a.present[0].From < run.From || a.present[n-1].To > run.To) {
 		a.present = series.Intersect(nil, a.present, []series.Run{run})
 	}
+	if v.past != nil {
+		v.past.apply(a, run)
+	}
 	a.bars = series.Total(a.present)
 	return nil
 }
@@ -97,6 +100,15 @@ func (v *view) lookAside(c cursor, a *absence, run series.Run) error {
 		if !ok || t >= span.To {
 			break
 		}
+		if v.past != nil {
+			value, err := c.Value()
+			if err != nil {
+				return err
+			}
+			if !v.past.asideThen(value) {
+				continue
+			}
+		}
 		if slot := v.st.grid().SlotAt(t); v.st.grid().Time(slot) == t {
 			if k := len(a.reasons) - 1; k >= n && a.reasons[k].To == slot {
 				a.reasons[k].To++
@@ -121,11 +133,19 @@ func (v *view) expect(a *absence, run series.Run) (*series.Calendar, series.Run,
 	return cal, listed, nil
 }
 
+// now is the time at which the view shows the series.
+func (v *view) now() series.Time {
+	if v.past != nil && v.past.at != 0 {
+		return v.past.at
+	}
+	return v.s.opts.Now()
+}
+
 // listed is the run in which the symbol was listed, up to the slot that is
 // still forming.
 func (v *view) listed(sym Symbol) series.Run {
 	g := v.st.grid()
-	r := series.Run{From: g.SlotAt(series.MinTime) + 1, To: g.SlotAt(v.s.opts.Now())}
+	r := series.Run{From: g.SlotAt(series.MinTime) + 1, To: g.SlotAt(v.now())}
 	if sym.Listed != nil {
 		r.From = g.SlotFrom(*sym.Listed)
 	}
@@ -197,6 +217,7 @@ func (v *view) scan(c cursor, run series.Run) (Scan, error) {
 		sc.Missing += r.Len()
 	}
 	sortGaps(sc.Gaps)
+	sc.Gaps = joinStates(sc.Gaps, sc.Notes)
 	return sc, nil
 }
 

@@ -46,6 +46,38 @@ func fillGolden(t *testing.T, s *storage.Store) {
 	}
 	must(s.SetAside(ctx, []storage.Entry{{Key: btc, Time: t0 + 1, HasTime: true, Reason: "off the grid", Raw: "1,2,3"}}))
 	must(s.Explain(ctx, btc, []series.Absence{{Run: series.Grid{Interval: btc.Interval}.Run(series.Span{From: t0 + 510*series.Minute, To: t0 + 520*series.Minute}), State: series.StateOutage, Note: series.Note{Reason: "maintenance"}}}))
+	must(s.PutRecords(ctx, []storage.Record{{Kind: "golden", Name: "a", Value: []byte("kept")}}))
+	noted := storage.WithNote(ctx, storage.Note{Actor: "golden", Repair: "r1", Rule: "gap", Version: 1, Evidence: "e", Until: t0})
+	must(s.Explain(noted, btc, []series.Absence{{Run: series.Grid{Interval: btc.Interval}.Run(series.Span{From: t0 + 530*series.Minute, To: t0 + 535*series.Minute}), State: series.StateMissing, Note: goldenNote}}))
+	_, err = s.AuditHead(ctx)
+	must(err)
+}
+
+// goldenNote is of format 3, as are records and the audit log.
+var goldenNote = series.Note{Reason: "asked", Attempts: 2, First: t0, Last: t0 + 1, Next: t0 + 2}
+
+func checkGolden3(t *testing.T, s *storage.Store) {
+	t.Helper()
+	ctx := context.Background()
+	if v, found, err := s.Record(ctx, "golden", "a"); err != nil || !found || string(v) != "kept" {
+		t.Errorf("record: %q, %v, %v", v, found, err)
+	}
+	sc, err := s.Gaps(ctx, btc, series.Span{From: t0 + 530*series.Minute, To: t0 + 531*series.Minute})
+	if err != nil || len(sc.Gaps) != 1 || sc.Note(sc.Gaps[0]) != goldenNote {
+		t.Errorf("note: %+v, %v", sc, err)
+	}
+	n := 0
+	for x, err := range s.Journal(ctx, storage.JournalOptions{Repair: "r1"}) {
+		if n++; err != nil || x.Note.Evidence != "e" || x.Note.Until != t0 {
+			t.Errorf("change: %+v, %v", x, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d changes of the repair", n)
+	}
+	if rep, err := s.VerifyAudit(ctx, nil); err != nil || len(rep.Problems) > 0 || rep.Head.Size == 0 {
+		t.Errorf("audit: %+v, %v", rep, err)
+	}
 }
 
 func checkGolden(t *testing.T, s *storage.Store) {
@@ -133,6 +165,9 @@ func TestGoldenStores(t *testing.T) {
 			}
 			s := open(t, fs)
 			checkGolden(t, s)
+			if base := filepath.Base(dir); base != "v1" && base != "v2" {
+				checkGolden3(t, s)
+			}
 		})
 	}
 }

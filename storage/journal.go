@@ -16,6 +16,13 @@ import (
 //	u8 version | u8 op | u32 series | i64 time | u32 source | uvarint bars added, replaced, removed
 //	uvarint runs, then per run of added slots: svarint slots since the end of the last (the first: since 0), uvarint slots
 //	uvarint blocks, then per block: svarint number, uvarint bytes, u64 checksum version, encoded block of the bars before
+//
+// and since version 2
+//
+//	runs, as above, of slots whose forming bar was replaced; that bar is not kept
+//	runs of slots that got other evidence
+//	uvarint pieces of evidence that were replaced, per piece: svarint first slot, uvarint bytes, value
+//	u8 1 and the note, or 0: actor, cause, repair, rule, evidence (uvarint bytes, text), uvarint version, svarint until
 type journalEntry struct {
 	op     journalOp
 	series seriesID
@@ -23,8 +30,12 @@ type journalEntry struct {
 	source series.SourceID
 
 	added, replaced, removed int64
-	runs                     []series.Run // slots that got their first bar
+	runs                     []series.Run // slots that got their first bar; of opExplain: that were explained
 	before                   []beforeBlock
+	renewed                  []series.Run     // slots whose forming bar was replaced
+	explained                []series.Run     // slots that got other evidence; part of runs
+	evidence                 []series.Absence // that was replaced
+	note                     Note
 }
 
 // beforeBlock holds the bars of one block that a change replaced or removed.
@@ -64,7 +75,8 @@ func (o journalOp) String() string {
 	return "something unknown"
 }
 
-const journalVersion = 1
+// journalVersion 1 had no notes, and did not keep evidence that was replaced.
+const journalVersion = 2
 
 var errJournal = errors.New("journal entry is damaged")
 
@@ -77,13 +89,7 @@ func (e *journalEntry) encode(dst []byte) []byte {
 	for _, v := range [...]int64{e.added, e.replaced, e.removed} {
 		dst = binary.AppendUvarint(dst, uint64(v))
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(e.runs)))
-	at := series.Slot(0)
-	for _, r := range e.runs {
-		dst = binary.AppendVarint(dst, int64(r.From-at))
-		dst = binary.AppendUvarint(dst, uint64(r.Len()))
-		at = r.To
-	}
+	dst = appendRuns(dst, e.runs)
 	dst = binary.AppendUvarint(dst, uint64(len(e.before)))
 	for _, b := range e.before {
 		dst = binary.AppendVarint(dst, b.block)
@@ -91,19 +97,47 @@ func (e *journalEntry) encode(dst []byte) []byte {
 		dst = le.AppendUint64(dst, b.version)
 		dst = append(dst, b.data...)
 	}
+	dst = appendRuns(appendRuns(dst, e.renewed), e.explained)
+	dst = binary.AppendUvarint(dst, uint64(len(e.evidence)))
+	for _, g := range e.evidence {
+		_, v := evidencePair(0, g)
+		dst = binary.AppendVarint(dst, int64(g.From))
+		dst = append(binary.AppendUvarint(dst, uint64(len(v))), v...)
+	}
+	n := &e.note
+	if *n == (Note{}) {
+		return append(dst, 0)
+	}
+	dst = append(dst, 1)
+	for _, text := range n.texts() {
+		dst = append(binary.AppendUvarint(dst, uint64(len(*text))), *text...)
+	}
+	dst = binary.AppendUvarint(dst, uint64(max(n.Version, 0)))
+	return binary.AppendVarint(dst, int64(n.Until))
+}
+
+func appendRuns(dst []byte, runs []series.Run) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(runs)))
+	at := series.Slot(0)
+	for _, r := range runs {
+		dst = binary.AppendVarint(dst, int64(r.From-at))
+		dst = binary.AppendUvarint(dst, uint64(r.Len()))
+		at = r.To
+	}
 	return dst
 }
 
 // decodeJournal reads an entry; before values share memory with b.
 func decodeJournal(b []byte) (*journalEntry, error) {
 	le := binary.LittleEndian
-	if len(b) < 18 || b[0] != journalVersion {
+	if len(b) < 18 || b[0] < 1 || b[0] > journalVersion {
 		return nil, errJournal
 	}
 	e := &journalEntry{
 		op: journalOp(b[1]), series: seriesID(le.Uint32(b[2:])),
 		at: series.Time(le.Uint64(b[6:])), source: series.SourceID(le.Uint32(b[14:])),
 	}
+	version := b[0]
 	b = b[18:]
 	ok := true
 	u := func() uint64 {
@@ -125,12 +159,26 @@ func decodeJournal(b []byte) (*journalEntry, error) {
 		return v
 	}
 	e.added, e.replaced, e.removed = int64(u()), int64(u()), int64(u())
-	at := series.Slot(0)
-	for n := u(); ok && n > 0; n-- {
-		from := at + series.Slot(i())
-		at = from + series.Slot(u())
-		e.runs = append(e.runs, series.Run{From: from, To: at})
+	runs := func() (out []series.Run) {
+		at := series.Slot(0)
+		for n := u(); ok && n > 0; n-- {
+			from := at + series.Slot(i())
+			at = from + series.Slot(u())
+			out = append(out, series.Run{From: from, To: at})
+		}
+		return out
 	}
+	bytes := func() []byte {
+		size := u()
+		if !ok || size > uint64(len(b)) {
+			ok, b = false, nil
+			return nil
+		}
+		x := b[:size]
+		b = b[size:]
+		return x
+	}
+	e.runs = runs()
 	for n := u(); ok && n > 0; n-- {
 		x := beforeBlock{block: i()}
 		size := u()
@@ -139,6 +187,29 @@ func decodeJournal(b []byte) (*journalEntry, error) {
 		}
 		x.version, x.data, b = le.Uint64(b), b[8:8+size], b[8+size:]
 		e.before = append(e.before, x)
+	}
+	if version > 1 {
+		e.renewed, e.explained = runs(), runs()
+		for n := u(); ok && n > 0; n-- {
+			from := i()
+			g, err := readEvidence(from, bytes())
+			if err != nil {
+				return nil, errJournal
+			}
+			e.evidence = append(e.evidence, g)
+		}
+		noted := ok && len(b) > 0 && b[0] == 1
+		if ok && len(b) > 0 {
+			b = b[1:]
+		} else {
+			ok = false
+		}
+		if noted {
+			for _, text := range e.note.texts() {
+				*text = string(bytes())
+			}
+			e.note.Version, e.note.Until = int(u()), series.Time(i())
+		}
 	}
 	if !ok || len(b) != 0 {
 		return nil, fmt.Errorf("%w: %d bytes left over", errJournal, len(b))

@@ -165,8 +165,14 @@ func (w *writer) settle(cols *block.Columns, i, j int) (keep, replaced []int, er
 		stored, given := rowBar(cols, k), w.bar(r)
 		have, want := stored.Prov.Rank(), given.Prov.Rank()
 		switch same := sameValues(&stored, &given); {
-		case same && want <= have:
+		case same && want <= have && (w.conflict != restore || stored.Prov == given.Prov):
 			w.res.Unchanged++
+		case w.conflict == restore:
+			w.res.Written++
+			w.res.Replaced++
+			w.entry.replaced++
+			keep = append(keep, r)
+			replaced = append(replaced, k)
 		case want < have, want == have && w.conflict == Keep:
 			w.res.Conflicts++
 		case want == have && w.conflict == Quarantine:
@@ -184,6 +190,8 @@ func (w *writer) settle(cols *block.Columns, i, j int) (keep, replaced []int, er
 			// What was still forming was never the word of its source.
 			if !stored.Prov.Forming() {
 				replaced = append(replaced, k)
+			} else {
+				w.entry.renewed = series.Join(w.entry.renewed, series.Run{From: w.at[r], To: w.at[r] + 1})
 			}
 		}
 	}

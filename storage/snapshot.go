@@ -53,6 +53,7 @@ type view struct {
 	st     *state
 	r      reader
 	ledger *ledger
+	past   *pastDiff // nil is now
 }
 
 func (v *Snapshot) view(key series.Key) (*view, error) {
@@ -337,6 +338,8 @@ func (b *boundedCursor) SeekGE(key []byte) bool {
 func (b *boundedCursor) SeekLT(key []byte) bool {
 	return b.cursor.SeekLT(key) && bytes.Compare(b.Key(), b.lo) >= 0
 }
+
+func (b *boundedCursor) Prev() bool   { return b.cursor.Prev() && bytes.Compare(b.Key(), b.lo) >= 0 }
 func (b *boundedCursor) Next() bool   { return b.cursor.Next() && bytes.Compare(b.Key(), b.hi) < 0 }
 func (b *boundedCursor) Close() error { return nil }
 

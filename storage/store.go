@@ -42,6 +42,7 @@ type Store struct {
 	stamp    stamp
 	lastLoad *loadTxn // the last one of those under way; nil is none
 
+	audits   lock // held while the audit log grows
 	registry lock // orders what is added to the registry
 
 	mu      sync.RWMutex // guards what follows
@@ -162,9 +163,9 @@ func Open(dir string, o Options) (*Store, error) {
 		dir: dir, opts: o, lock: lock,
 		cache:    newDecodedCache(o.DecodedBytes),
 		began:    stampOf(o.Now()),
-		registry: newLock(),
-		stop:     make(chan struct{}),
-		wake:     make(chan struct{}, 1),
+		registry: newLock(), audits: newLock(),
+		stop: make(chan struct{}),
+		wake: make(chan struct{}, 1),
 	}
 	if err := s.open(); err != nil {
 		if s.eng != nil {

@@ -70,6 +70,7 @@ func (s *storeSink) write(ctx context.Context, c *series.Columns, rejected []bar
 	}
 	out := chunkResult{kept: true}
 	out.rejectRows(rejected)
+	ctx = storage.WithNote(ctx, storage.Note{Actor: "command line"})
 	res, err := s.store.Write(ctx, s.key, c, s.o)
 	if err != nil {
 		return out, err

@@ -92,7 +92,8 @@ func (x *Store) Read(ctx context.Context, key series.Key, span series.Span, dst 
 }
 
 // Write stores bars where there are none.
-func (x *Store) Write(ctx context.Context, key series.Key, bars *series.Columns, source string, _ heal.Change) (int, error) {
+func (x *Store) Write(ctx context.Context, key series.Key, bars *series.Columns, source string, c heal.Change) (int, error) {
+	ctx = noted(ctx, c)
 	res, err := x.s.Write(ctx, key, bars, storage.WriteOptions{Source: source, OnConflict: storage.Keep})
 	if err == nil && len(res.Refused) > 0 {
 		err = errors.New(res.Refused[0].Reason)
@@ -101,8 +102,25 @@ func (x *Store) Write(ctx context.Context, key series.Key, bars *series.Columns,
 }
 
 // Explain records why slots have no bar.
-func (x *Store) Explain(ctx context.Context, key series.Key, gaps []series.Absence, _ heal.Change) error {
-	return x.s.Explain(ctx, key, gaps)
+func (x *Store) Explain(ctx context.Context, key series.Key, gaps []series.Absence, c heal.Change) error {
+	return x.s.Explain(noted(ctx, c), key, gaps)
+}
+
+// noted has the journal say who changes something and why.
+func noted(ctx context.Context, c heal.Change) context.Context {
+	return storage.WithNote(ctx, storage.Note{
+		Actor: c.Actor, Repair: c.Repair, Rule: c.Rule, Version: c.Version, Evidence: c.Evidence, Until: c.Until,
+	})
+}
+
+// Undo takes back what a repair changed.
+func (x *Store) Undo(ctx context.Context, repair string, c heal.Change) (heal.Undone, error) {
+	ctx = storage.WithNote(ctx, storage.Note{Actor: c.Actor, Cause: "undo of repair " + repair})
+	u, err := x.s.Undo(ctx, storage.JournalOptions{Repair: repair})
+	if errors.Is(err, storage.ErrNothingToUndo) {
+		err = nil // a repair that changed nothing
+	}
+	return heal.Undone{Restored: u.Restored, Removed: u.Removed, Explained: u.Evidence, Skipped: u.Skipped}, err
 }
 
 // PutRecords writes records.

@@ -1,0 +1,266 @@
+package storage_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+var pasts = flag.Int("pasts", 40, "how many random histories are looked back on")
+
+// moment is what a store answered at a time.
+type moment struct {
+	at     series.Time
+	bars   []series.Bar
+	states [series.NumStates]int64
+	gaps   string
+}
+
+// asker is a store, or the past of one.
+type asker interface {
+	Gaps(context.Context, series.Key, series.Span) (storage.Scan, error)
+	Coverage(context.Context, series.Key, series.Span) (storage.Coverage, error)
+}
+
+func askAll(t *testing.T, a asker, span series.Span) (states [series.NumStates]int64, gaps string) {
+	t.Helper()
+	ctx := context.Background()
+	c, err := a.Coverage(ctx, btc, span)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := a.Gaps(ctx, btc, span)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range sc.Gaps {
+		gaps += fmt.Sprintf("%d-%d %v %v\n", g.From, g.To, g.State, sc.Note(g))
+	}
+	return c.States, gaps
+}
+
+func sameBars(a, b []series.Bar) error {
+	if len(a) != len(b) {
+		return fmt.Errorf("%d bars, want %d", len(a), len(b))
+	}
+	for i := range a {
+		if bits(a[i]) != bits(b[i]) || a[i].Prov != b[i].Prov {
+			return fmt.Errorf("bar %d is %+v, want %+v", i, a[i], b[i])
+		}
+	}
+	return nil
+}
+
+// history is a store that random changes are made to, one each minute.
+type history struct {
+	t     *testing.T
+	s     *storage.Store
+	r     *rand.Rand
+	now   series.Time
+	span  series.Span
+	seen  []moment
+	count int
+}
+
+func newHistory(t *testing.T, seed uint64) *history {
+	h := &history{t: t, r: rand.New(rand.NewPCG(seed, 11)), now: t0 + 30*series.Day, span: series.Span{From: t0 - series.Day, To: t0 + 2*series.Day}}
+	s, err := storage.Open("store", storage.Options{FS: vfs.NewMem(), Now: func() series.Time { return h.now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h.s = s
+	return h
+}
+
+func (h *history) run() series.Run {
+	g := series.Grid{Interval: btc.Interval}
+	from := g.SlotAt(t0) + series.Slot(h.r.IntN(2600))
+	return series.Run{From: from, To: from + 1 + series.Slot(h.r.IntN(120))}
+}
+
+// step makes one change, under ctx.
+func (h *history) step(ctx context.Context) {
+	h.t.Helper()
+	h.count++
+	g := series.Grid{Interval: btc.Interval}
+	r := h.run()
+	var err error
+	switch k := h.r.IntN(10); {
+	case k < 6:
+		c := walk(h.r.Uint64(), g.Time(r.From), btc.Interval, int(r.Len()))
+		if h.r.IntN(3) == 0 { // corrected ones
+			fixed := &series.Columns{}
+			for i := range min(4, c.Len()) {
+				b := c.Bar(i)
+				b.Prov = series.NewProv(series.Corrected, 0)
+				fixed.Append(b)
+			}
+			c = fixed
+		}
+		_, err = h.s.Write(ctx, btc, c, storage.WriteOptions{Source: "s" + fmt.Sprint(h.r.IntN(3))})
+	case k < 7:
+		_, err = h.s.Delete(ctx, btc, g.Span(r))
+	case k < 9:
+		states := []series.State{series.StateNoTrade, series.StateOutage, series.StateUnavailable, series.StateMissing}
+		err = h.s.Explain(ctx, btc, []series.Absence{{Run: r, State: states[h.r.IntN(4)], Note: series.Note{Reason: fmt.Sprint(h.count), Attempts: int32(h.r.IntN(3))}}})
+	default:
+		err = h.s.Compact(ctx)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// look notes what the store answers now.
+func (h *history) look() moment {
+	h.t.Helper()
+	m := moment{at: h.now}
+	for b, err := range h.s.Bars(context.Background(), btc, h.span, storage.ReadOptions{}) {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		m.bars = append(m.bars, b)
+	}
+	m.states, m.gaps = askAll(h.t, h.s, h.span)
+	return m
+}
+
+// TestPast asks a store for every moment of random histories: it answers as it
+// did then.
+func TestPast(t *testing.T) {
+	ctx := context.Background()
+	for seed := range *pasts {
+		h := newHistory(t, uint64(seed))
+		if _, err := h.s.Write(ctx, btc, walk(1, t0, btc.Interval, 50), storage.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for range 25 {
+			h.now += series.Minute
+			h.step(ctx)
+			h.now += series.Minute
+			h.seen = append(h.seen, h.look())
+		}
+		for _, m := range h.seen {
+			p, err := h.s.AsOf(storage.PastOptions{At: m.at})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []series.Bar
+			for c, err := range p.Chunks(ctx, btc, h.span, storage.ReadOptions{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range c.Time {
+					got = append(got, c.Bar(i))
+				}
+			}
+			if err := sameBars(got, m.bars); err != nil {
+				t.Fatalf("seed %d, as of %v: %v", seed, m.at, err)
+			}
+			if states, gaps := askAll(t, p, h.span); states != m.states || gaps != m.gaps {
+				t.Fatalf("seed %d, as of %v:\n%v\nwant\n%v\n%s\nwant\n%s", seed, m.at, states, m.states, gaps, m.gaps)
+			}
+			if err := p.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestUndo takes back what a repair did, in the middle of other changes and
+// alone: alone, everything is as it was; in the middle, what others changed
+// later stays.
+func TestUndo(t *testing.T) {
+	ctx := context.Background()
+	for seed := range *pasts {
+		h := newHistory(t, uint64(seed)+1000)
+		if _, err := h.s.Write(ctx, btc, walk(1, t0, btc.Interval, 50), storage.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for range 8 {
+			h.now += series.Minute
+			h.step(ctx)
+		}
+		before := h.look()
+		noted := storage.WithNote(ctx, storage.Note{Actor: "me", Repair: "r1", Rule: "gap", Version: 2, Evidence: "x"})
+		for range 10 {
+			h.now += series.Minute
+			h.step(noted)
+		}
+		after := h.look()
+		others := seed%2 == 0
+		var touched []series.Run
+		if others {
+			for range 3 {
+				h.now += series.Minute
+				h.step(ctx)
+			}
+			for x, err := range h.s.Journal(ctx, storage.JournalOptions{From: after.at + 1}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				touched = series.Union(nil, touched, x.Gained)
+				for _, at := range x.Before.Time {
+					n := x.Grid.SlotAt(at)
+					touched = series.Union(nil, touched, []series.Run{{From: n, To: n + 1}})
+				}
+			}
+			after = h.look()
+		}
+		h.now += series.Minute
+		undo := storage.WithNote(ctx, storage.Note{Actor: "me", Cause: "undo of r1"})
+		u, err := h.s.Undo(undo, storage.JournalOptions{Repair: "r1", Rule: "gap", Version: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := h.look()
+		if !others {
+			if err := sameBars(got.bars, before.bars); err != nil {
+				t.Fatalf("seed %d: %v: %+v", seed, err, u)
+			}
+			if got.states != before.states || got.gaps != before.gaps || u.Skipped != 0 {
+				t.Fatalf("seed %d: %v, want %v\n%s\nwant\n%s", seed, got.states, before.states, got.gaps, before.gaps)
+			}
+		} else {
+			g := series.Grid{Interval: btc.Interval}
+			in := func(b series.Bar) bool {
+				return len(series.Intersect(nil, touched, []series.Run{{From: g.SlotAt(b.Time), To: g.SlotAt(b.Time) + 1}})) > 0
+			}
+			pick := func(bs []series.Bar, want bool) []series.Bar {
+				return slices.DeleteFunc(slices.Clone(bs), func(b series.Bar) bool { return in(b) != want })
+			}
+			if err := sameBars(pick(got.bars, true), pick(after.bars, true)); err != nil {
+				t.Fatalf("seed %d: what others changed: %v", seed, err)
+			}
+			if err := sameBars(pick(got.bars, false), pick(before.bars, false)); err != nil {
+				t.Fatalf("seed %d: the rest: %v", seed, err)
+			}
+		}
+		// The undo is undone.
+		h.now += series.Minute
+		if _, err := h.s.Undo(ctx, storage.JournalOptions{From: h.now - series.Minute, Actor: "me"}); err != nil {
+			t.Fatal(err)
+		}
+		again := h.look()
+		if err := sameBars(again.bars, after.bars); err != nil {
+			t.Fatalf("seed %d: undone twice: %v", seed, err)
+		}
+		rep, err := h.s.Verify(ctx, storage.VerifyOptions{})
+		if err != nil || !rep.OK() {
+			t.Fatalf("seed %d: verify: %+v, %v", seed, rep, err)
+		}
+	}
+}
