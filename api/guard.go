@@ -3,11 +3,15 @@ package api
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // guard decides who may ask what.
@@ -17,6 +21,8 @@ type guard struct {
 	token      [sha256.Size]byte
 	hasToken   bool
 	closeReads bool
+	tokens     *tokens
+	now        func() time.Time
 }
 
 func newGuard(o Options) guard {
@@ -26,6 +32,8 @@ func newGuard(o Options) guard {
 		token:      sha256.Sum256([]byte(o.Token)),
 		hasToken:   o.Token != "",
 		closeReads: o.CloseReads,
+		tokens:     &tokens{store: o.Store},
+		now:        o.Now,
 	}
 	for _, h := range o.Hosts {
 		g.hosts[strings.ToLower(strings.Trim(h, "[]"))] = true
@@ -63,25 +71,55 @@ func (g *guard) origin(c *gin.Context) {
 	}
 }
 
-func (g *guard) read(c *gin.Context) {
-	if g.closeReads && c.FullPath() != "/health" {
-		g.write(c)
+// need asks for a role. Readers need none unless reads are closed.
+func (g *guard) need(role Role) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if role == Public || role == Reader && !g.closeReads {
+			return
+		}
+		if err := g.allow(c, role); err != nil {
+			if err.Status == http.StatusUnauthorized {
+				c.Header("WWW-Authenticate", `Bearer realm="barkeep"`)
+			}
+			fail(c, err)
+		}
 	}
 }
 
-// write asks for the token.
-func (g *guard) write(c *gin.Context) {
+// allow looks for a token that has the role.
+func (g *guard) allow(c *gin.Context, role Role) *Error {
 	if !g.hasToken {
-		fail(c, &Error{http.StatusForbidden, "no_token_set", "this server has no token, so it takes no writes", ""})
-		return
+		return &Error{http.StatusForbidden, "no_token_set", "this server has no token, so it takes no writes", ""}
+	}
+	unknown := &Error{
+		http.StatusUnauthorized, "token_needed",
+		"send the token as \"Authorization: Bearer TOKEN\": it is in the file token of the data directory", "Authorization",
 	}
 	scheme, token, _ := strings.Cut(c.GetHeader("Authorization"), " ")
-	given := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(given[:], g.token[:]) != 1 {
-		c.Header("WWW-Authenticate", `Bearer realm="barkeep"`)
-		fail(c, &Error{
-			http.StatusUnauthorized, "token_needed",
-			"send the token as \"Authorization: Bearer TOKEN\": it is in the file token of the data directory", "Authorization",
-		})
+	if !strings.EqualFold(scheme, "Bearer") {
+		return unknown
 	}
+	given := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	if subtle.ConstantTimeCompare(given[:], g.token[:]) == 1 {
+		c.Set(actorKey, "admin")
+		return nil
+	}
+	t, found, err := g.tokens.byHash(c, given)
+	switch {
+	case err != nil:
+		return asError(err)
+	case !found:
+		return unknown
+	case t.Revoked != 0:
+		return &Error{http.StatusUnauthorized, "token_revoked", "this token was revoked: ask an admin for another one", "Authorization"}
+	case t.Expires != 0 && t.Expires <= series.TimeOf(g.now()):
+		return &Error{http.StatusUnauthorized, "token_expired", fmt.Sprintf("this token expired at %v: ask an admin for another one", t.Expires), "Authorization"}
+	case t.Role < role:
+		return &Error{http.StatusForbidden, "role_needed", fmt.Sprintf("this needs the role %s, and the token has %s", role, t.Role), "Authorization"}
+	}
+	c.Set(actorKey, "token "+t.Name)
+	return nil
 }
+
+// actorKey holds, in the context of a request, whose token it carried.
+const actorKey = "barkeep.actor"

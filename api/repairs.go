@@ -90,10 +90,10 @@ func (s *Server) postRepair(c *gin.Context) {
 
 // actor is who asks, for the journal.
 func (s *Server) actor(c *gin.Context) string {
-	if ip := c.ClientIP(); ip != "" {
-		return "api " + ip
+	if s.o.Actor != "" {
+		return s.o.Actor
 	}
-	return "command line" // it asks inside of its own process
+	return c.GetString(actorKey) + " " + c.ClientIP()
 }
 
 func (s *Server) getRepairs(c *gin.Context) {

@@ -5,61 +5,110 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/storage"
 )
 
-// routes is the one table of what the API answers. Symbols may hold slashes,
-// so those in a path are greedy.
+// route is one row of the table of routes.
+type route struct {
+	method, path string
+	// role is who may ask; every row names one.
+	role   Role
+	title  string
+	query  string // names of its query parameters, separated by spaces
+	body   any    // a value of the type of its JSON body; nil is none, or not one object
+	answer any    // a value of the type of its answer; nil is not one object
+	handle gin.HandlerFunc
+}
+
+// series of parameters that many routes share.
+const (
+	seriesQuery = "symbol interval"
+	spanQuery   = "symbol interval from to"
+)
+
+// table is the one table of what the API answers: the router, the roles, the
+// OpenAPI document and their tests are made of it. Symbols may hold slashes, so
+// those in a path are greedy.
+func (s *Server) table() []route {
+	const get, post, put, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
+	return []route{
+		{get, "/health", Public, "Whether the server works", "", nil, nil, s.health},
+		{get, "/status", Reader, "The whole picture", "", nil, nil, s.getStatus},
+		{get, "/metrics", Reader, "Figures for Prometheus", "", nil, nil, s.metrics.serve},
+		{get, "/data/health", Reader, "How every series fares", "", nil, DataHealth{}, s.getDataHealth},
+		{post, "/data/repair", Operator, "Plan and queue a repair", "", repairRequest{}, nil, s.postRepair},
+		{get, "/endpoints/health", Reader, "How every endpoint fares", "", nil, struct {
+			Endpoints []EndpointHealth `json:"endpoints"`
+		}{}, s.getEndpoints},
+		{post, "/endpoints/test", Operator, "Ask endpoints whether they work", "", EndpointTest{}, struct {
+			Endpoints []EndpointResult `json:"endpoints"`
+		}{}, s.testEndpoints},
+		{post, "/system/restart", Admin, "Restart what works in the background", "", nil, nil, s.postRestart},
+
+		{get, "/v1/bars", Reader, "Bars", spanQuery + " limit order fill asof causal columns format cursor resample_from", nil, nil, s.getBars},
+		{post, "/v1/bars", Operator, "Write bars", seriesQuery + " source on_conflict format", nil, writeResult{}, s.postBars},
+		{del, "/v1/bars", Operator, "Delete bars", spanQuery + " all", nil, nil, s.deleteBars},
+		{get, "/v1/latest", Reader, "The last bar of series", seriesQuery, nil, nil, s.getLatest},
+
+		{get, "/v1/series", Reader, "Every series", "symbol", nil, struct {
+			Series []seriesRow `json:"series"`
+		}{}, s.getSeries},
+		{get, "/v1/series/*name", Reader, "One series: SYMBOL/INTERVAL", "", nil, seriesRow{}, s.getOneSeries},
+		{get, "/v1/symbols/*name", Reader, "What is known of a symbol", "", nil, nil, s.getSymbol},
+		{put, "/v1/symbols/*name", Operator, "Set what is known of a symbol", "", nil, nil, s.putSymbol},
+
+		{get, "/v1/gaps", Reader, "Gaps", spanQuery + " state limit asof causal", nil, nil, s.getGaps},
+		{get, "/v1/coverage", Reader, "Slots by state", spanQuery + " limit asof causal", nil, nil, s.getCoverage},
+		{get, "/v1/quality", Reader, "Scores and their parts", seriesQuery, nil, nil, s.getQuality},
+		{get, "/v1/explain", Reader, "Everything known of one slot", seriesQuery + " at", nil, explained{}, s.getExplain},
+		{get, "/v1/quarantine", Reader, "Bars that were refused or set aside", seriesQuery + " limit", nil, struct {
+			Quarantine []entryJSON `json:"quarantine"`
+			More       bool        `json:"more"`
+		}{}, s.getQuarantine},
+		{get, "/v1/damages", Reader, "Losses that were found", "limit", nil, struct {
+			Damages []Damage `json:"damages"`
+			More    bool     `json:"more"`
+		}{}, s.getDamages},
+
+		{get, "/v1/repairs", Reader, "Repairs, the newest first", "symbol status limit", nil, struct {
+			Repairs []heal.Repair `json:"repairs"`
+		}{}, s.getRepairs},
+		{get, "/v1/repairs/:id", Reader, "One repair", "", nil, heal.Repair{}, s.getRepair},
+		{post, "/v1/repairs/:id/cancel", Operator, "End a repair", "", nil, heal.Repair{}, s.cancelRepair},
+		{post, "/v1/repairs/:id/undo", Operator, "Take a repair back", "", nil, heal.Undone{}, s.undoRepair},
+		{post, "/v1/undo", Operator, "Take changes back", "", undoRequest{}, nil, s.postUndo},
+		{get, "/v1/audit", Reader, "The journal", spanQuery + " repair rule source actor limit cursor", nil, struct {
+			Entries []auditRow `json:"entries"`
+			Next    *string    `json:"next"`
+		}{}, s.getAudit},
+		{post, "/v1/audit/head", Operator, "Bring the audit log up to date", "", nil, auditHead{}, s.postAuditHead},
+		{get, "/v1/audit/verify", Reader, "Prove the journal", "size root", nil, nil, s.getAuditVerify},
+
+		{get, "/v1/calendars", Reader, "Calendars", "", nil, nil, s.getCalendars},
+		{get, "/v1/calendars/:name", Reader, "One calendar", "from to", nil, nil, s.getCalendar},
+
+		{get, "/v1/ledger", Reader, "Sums of all that is stored", "", nil, nil, s.getLedger},
+		{post, "/v1/backups", Admin, "Make a backup", "", nil, nil, s.postBackup},
+
+		{get, "/v1/stream", Reader, "What happens, as server-sent events", seriesQuery + " events", nil, nil, s.getStream},
+		{get, "/v1/config", Reader, "The settings in effect", "", nil, nil, s.getConfig},
+		{put, "/v1/config", Admin, "Change settings", "", nil, nil, s.putConfig},
+		{get, "/v1/tokens", Admin, "Tokens, without their secrets", "", nil, struct {
+			Tokens []TokenInfo `json:"tokens"`
+		}{}, s.getTokens},
+		{post, "/v1/tokens", Admin, "Make a token", "", newToken{}, madeToken{}, s.postToken},
+		{del, "/v1/tokens/:id", Admin, "Revoke a token", "", nil, TokenInfo{}, s.deleteToken},
+
+		{get, "/openapi.json", Public, "This API as an OpenAPI 3.1 document", "", nil, nil, s.getOpenAPI},
+		{get, "/docs", Public, "This API as a page", "", nil, nil, s.getDocs},
+	}
+}
+
+// routes puts the table into the router.
 func (s *Server) routes() {
-	for _, r := range []struct {
-		method, path string
-		handle       gin.HandlerFunc
-	}{
-		{http.MethodGet, "/health", s.health},
-		{http.MethodGet, "/metrics", s.metrics.serve},
-
-		{http.MethodGet, "/v1/bars", s.getBars},
-		{http.MethodPost, "/v1/bars", s.postBars},
-		{http.MethodDelete, "/v1/bars", s.deleteBars},
-		{http.MethodGet, "/v1/latest", s.getLatest},
-
-		{http.MethodGet, "/v1/series", s.getSeries},
-		{http.MethodGet, "/v1/series/*name", s.getOneSeries},
-		{http.MethodGet, "/v1/symbols/*name", s.getSymbol},
-		{http.MethodPut, "/v1/symbols/*name", s.putSymbol},
-
-		{http.MethodGet, "/v1/gaps", s.getGaps},
-		{http.MethodGet, "/v1/coverage", s.getCoverage},
-		{http.MethodGet, "/v1/quality", s.getQuality},
-		{http.MethodGet, "/v1/explain", s.getExplain},
-		{http.MethodGet, "/v1/quarantine", s.getQuarantine},
-		{http.MethodGet, "/v1/damages", s.getDamages},
-
-		{http.MethodGet, "/status", s.getStatus},
-		{http.MethodGet, "/data/health", s.getDataHealth},
-		{http.MethodPost, "/system/restart", s.postRestart},
-		{http.MethodGet, "/endpoints/health", s.getEndpoints},
-		{http.MethodPost, "/endpoints/test", s.testEndpoints},
-		{http.MethodPost, "/data/repair", s.postRepair},
-		{http.MethodGet, "/v1/repairs", s.getRepairs},
-		{http.MethodGet, "/v1/repairs/:id", s.getRepair},
-		{http.MethodPost, "/v1/repairs/:id/cancel", s.cancelRepair},
-		{http.MethodPost, "/v1/repairs/:id/undo", s.undoRepair},
-		{http.MethodPost, "/v1/undo", s.postUndo},
-		{http.MethodGet, "/v1/audit", s.getAudit},
-		{http.MethodPost, "/v1/audit/head", s.postAuditHead},
-		{http.MethodGet, "/v1/audit/verify", s.getAuditVerify},
-
-		{http.MethodGet, "/v1/calendars", s.getCalendars},
-		{http.MethodGet, "/v1/calendars/:name", s.getCalendar},
-
-		{http.MethodGet, "/v1/ledger", s.getLedger},
-		{http.MethodPost, "/v1/backups", s.postBackup},
-	} {
-		need := s.guard.write
-		if r.method == http.MethodGet {
-			need = s.guard.read
-		}
+	for _, r := range s.table() {
+		need := s.guard.need(r.role)
 		handle := r.handle
 		if r.method != http.MethodGet {
 			handle = func(c *gin.Context) { // the journal says who asked
@@ -69,7 +118,7 @@ func (s *Server) routes() {
 		}
 		s.engine.Handle(r.method, r.path, need, handle)
 		if r.method == http.MethodGet { // gin does not answer HEAD by itself
-			s.engine.Handle(http.MethodHead, r.path, need, r.handle)
+			s.engine.Handle(http.MethodHead, r.path, need, handle)
 		}
 	}
 }

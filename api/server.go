@@ -23,6 +23,13 @@ type Options struct {
 	// Token is what writes must carry as "Authorization: Bearer ..."; empty
 	// refuses every write.
 	Token string
+	// Actor is who asks, where all requests come from one caller; empty tells
+	// them apart by their tokens.
+	Actor string
+	// Config reads and changes settings; nil answers 503.
+	Config Config
+	// Ending ends the streams of events when it is closed; nil never does.
+	Ending <-chan struct{}
 	// CloseReads asks for the token on reads too, except /health.
 	CloseReads bool
 	// Hosts are names that the Host header may carry beside localhost,
@@ -51,6 +58,8 @@ type Server struct {
 	metrics *metrics
 	backups chan struct{} // holds one while a backup is made
 	engine  *gin.Engine
+	events  *events
+	schema  []byte // the OpenAPI document
 }
 
 // New returns the API over o.Store. It puts gin into release mode, which gin
@@ -68,6 +77,7 @@ func New(o Options) *Server {
 	s := &Server{
 		o: o, store: o.Store, log: o.Logger, now: o.Now, started: o.Now(),
 		guard: newGuard(o), metrics: newMetrics(o.Store), backups: make(chan struct{}, 1),
+		events: newEvents(),
 	}
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
@@ -90,6 +100,7 @@ func New(o Options) *Server {
 	})
 	s.engine = e
 	s.routes()
+	s.schema = s.openAPI()
 	return s
 }
 

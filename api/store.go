@@ -17,6 +17,14 @@ type Store interface {
 	quarantine
 	keeper
 	journal
+	records
+}
+
+// records keeps small values beside the bars.
+type records interface {
+	PutRecords(ctx context.Context, rs []storage.Record) error
+	Record(ctx context.Context, kind, name string) (value []byte, found bool, err error)
+	Records(ctx context.Context, kind, from string) iter.Seq2[storage.Record, error]
 }
 
 // journal knows what was changed, and takes it back.

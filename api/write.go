@@ -78,6 +78,7 @@ func (s *Server) postBars(c *gin.Context) {
 	for {
 		rejected, err := rd.Next(&cols, writeChunk)
 		if errors.Is(err, io.EOF) {
+			s.announceBars(key, o.Source, res)
 			c.PureJSON(http.StatusOK, res)
 			return
 		}
@@ -90,6 +91,18 @@ func (s *Server) postBars(c *gin.Context) {
 			return
 		}
 	}
+}
+
+// announceBars tells those who listen that bars were written.
+func (s *Server) announceBars(key series.Key, source string, res writeResult) {
+	if res.Written == 0 {
+		return
+	}
+	e := gin.H{"symbol": key.Symbol, "interval": key.Interval, "source": source, "written": res.Written}
+	if b, ok, err := s.store.Latest(key); err == nil && ok {
+		e["last"] = s.barJSON(b)
+	}
+	s.Publish(EventBar, key, e)
 }
 
 // bodyFormat is the format that a media type promises; Auto, where it does not

@@ -68,7 +68,7 @@ func (a *app) connectToChange() (*client, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	h, err := a.newHealing(s, pool, nil)
+	h, err := a.newHealing(s, pool)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -84,14 +84,14 @@ func (a *app) inside(s, own *storage.Store, h *healing) (*client, error) {
 	mine := h
 	if h == nil {
 		var err error
-		if h, err = a.newHealing(s, nil, nil); err != nil {
+		if h, err = a.newHealing(s, nil); err != nil {
 			return nil, err
 		}
 	}
 	if own == nil {
 		mine = nil // whoever opened the store ends it
 	}
-	local := &inProcess{handler: api.New(api.Options{Store: s, Healer: h.Healer, Token: localToken, Version: buildVersion()})}
+	local := &inProcess{handler: api.New(api.Options{Store: s, Healer: h.Healer, Token: localToken, Actor: "command line", Version: buildVersion()})}
 	return &client{base: "http://localhost", token: localToken, http: &http.Client{Transport: local}, local: local, store: own, healing: mine}, nil
 }
 

@@ -70,7 +70,7 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 		return err
 	}
 	a.cfg.Healing.MaxShare, a.cfg.Healing.Every, a.cfg.Healing.Window = 0.5, 5*time.Second, -1
-	if a.healing, err = a.newHealing(s, pool, nil); err != nil {
+	if a.healing, err = a.newHealing(s, pool); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.healing.close()) }()

@@ -21,8 +21,8 @@ type healing struct {
 }
 
 // newHealing makes a healer over s. Without a pool it can only plan and rate.
-func (a *app) newHealing(s *storage.Store, pool *fetch.Pool, observe func(heal.Repair)) (*healing, error) {
-	o := heal.Options{Store: healstore.New(s), Policy: a.cfg.Healing, Logger: a.logger(), Observe: observe}
+func (a *app) newHealing(s *storage.Store, pool *fetch.Pool) (*healing, error) {
+	o := heal.Options{Store: healstore.New(s), Policy: a.cfg.Healing, Logger: a.logger(), Observe: a.announce}
 	if pool != nil {
 		o.Source = healpool.New(healpool.Options{
 			Pool: pool, Proxies: a.cfg.Proxies,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/barkeepdb/barkeep/api"
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // reportFile is what /data/health answers, in the data directory, for programs
@@ -37,6 +38,7 @@ func writeReport(ctx context.Context, s *api.Server, path string) error {
 	if err != nil {
 		return err
 	}
+	s.Publish(api.EventHealth, series.Key{}, map[string]any{"at": d.At, "status": d.Status, "totals": d.Totals})
 	b, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
 		return err

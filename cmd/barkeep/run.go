@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/barkeepdb/barkeep/api"
 	"github.com/barkeepdb/barkeep/storage"
 )
 
@@ -39,10 +42,12 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	cfg            *loaded
-	store          *storage.Store // where a verb has one open; nil otherwise
-	healing        *healing       // beside store
-	grace          time.Duration  // what requests get to finish when serve stops
-	exit           func(code int) // for fatal; nil is os.Exit
+	store          *storage.Store             // where a verb has one open; nil otherwise
+	healing        *healing                   // beside store
+	server         atomic.Pointer[api.Server] // while it serves
+	level          slog.LevelVar              // of the log
+	grace          time.Duration              // what requests get to finish when serve stops
+	exit           func(code int)             // for fatal; nil is os.Exit
 }
 
 // Run runs the program with args, which do not hold its name, and returns the
@@ -115,7 +120,7 @@ func (a *app) verbs() []*cobra.Command {
 	all := []*cobra.Command{
 		a.serveCommand(), a.importCommand(), a.exportCommand(), a.queryCommand(), a.seriesCommand(),
 		a.gapsCommand(), a.coverageCommand(), a.calendarsCommand(), a.calendarCommand(), a.qualityCommand(), a.repairCommand(), a.repairsCommand(), a.undoCommand(), a.explainCommand(), a.auditCommand(), a.fetchCommand(), a.providersCommand(), a.endpointsCommand(), a.verifyCommand(), a.damagesCommand(), a.backupCommand(), a.restoreCommand(),
-		a.configCommand(), a.demoCommand(), a.versionCommand(),
+		a.configCommand(), a.tokenCommand(), a.demoCommand(), a.versionCommand(),
 	}
 	for _, c := range all {
 		wrapArgs(c)
@@ -155,8 +160,11 @@ func (a *app) configure(c *cobra.Command, _ []string) (err error) {
 		}
 	})
 	path, _ := c.Flags().GetString("config")
-	a.cfg, err = load(path, os.Environ(), given)
-	return err
+	if a.cfg, err = load(path, os.Environ(), given); err != nil {
+		return err
+	}
+	a.level.Set(a.cfg.LogLevel)
+	return nil
 }
 
 // printf writes a line for a person. Rows go to stdout, so this goes there

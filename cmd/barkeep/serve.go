@@ -7,13 +7,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/barkeepdb/barkeep/api"
+	"github.com/barkeepdb/barkeep/heal"
+	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
 )
 
@@ -54,6 +59,10 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		return errors.Join(fmt.Errorf("%s is not a loopback address", l.Addr()), l.Close())
 	}
 	logger := a.logger()
+	live, err := newLiveConfig(ctx, a, s)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 	ending, end := context.WithCancel(ctx)
 	defer end()
 	h := a.healing // a demo brings its own
@@ -62,32 +71,36 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		if err != nil {
 			return errors.Join(err, l.Close())
 		}
-		if h, err = a.newHealing(s, pool, nil); err != nil {
+		if h, err = a.newHealing(s, pool); err != nil {
 			return errors.Join(err, l.Close())
 		}
 		defer func() { _ = h.close() }() // what is under way is not waited for
 	}
 	parts := newSupervisor(ending, logger)
-	server := api.New(api.Options{
+	handler := api.New(api.Options{
 		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
 		Version: buildVersion(), Logger: logger, Healer: h.Healer, Endpoints: endpointsAPI{h.pool}, Components: parts,
+		Config: live, Ending: ending.Done(),
 	})
+	a.server.Store(handler)
+	live.apply = func() error { return h.SetPolicy(live.app.cfg.Healing) }
 	if err := a.startBackups(parts, s, logger); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	parts.start("healer", func(ctx context.Context) error {
-		return h.heals(ctx, func() bool { return a.cfg.AutoRepair })
+		return h.heals(ctx, live.auto.Load)
 	})
 	if a.cfg.ReportEvery > 0 {
-		parts.start("report", func(ctx context.Context) error { return writeReports(ctx, server, dir, a.cfg.ReportEvery) })
+		parts.start("report", func(ctx context.Context) error { return writeReports(ctx, handler, dir, a.cfg.ReportEvery) })
 	}
 	defer parts.end()
 	defer end()
-	handler := &counted{Handler: server}
+	parts.start("reload", func(ctx context.Context) error { return a.reloads(ctx, live) })
+	answering := &counted{Handler: handler}
 	// The caller closes the store next, and nobody may read from it then.
-	defer handler.underWay.Wait()
+	defer answering.underWay.Wait()
 	srv := &http.Server{
-		Handler: handler,
+		Handler: answering,
 		// A body that is long and lively may take longer: api moves the
 		// deadlines along with the bytes.
 		ReadHeaderTimeout: 5 * time.Second,
@@ -110,6 +123,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	case <-ctx.Done():
 	}
 	a.printf("stopping\n")
+	end() // streams of events do not end by themselves
 	// ctx is over; what is under way gets its own time to finish.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.grace)
 	defer cancel()
@@ -120,6 +134,40 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		return err
 	}
 	return nil
+}
+
+// announce hands what the healer does to those who listen to a server.
+func (a *app) announce(x heal.Repair) {
+	server := a.server.Load()
+	if server == nil {
+		return
+	}
+	key := series.Key{Symbol: x.Request.Symbol, Interval: x.Request.Interval}
+	short := x
+	short.Outcomes, short.Plan = nil, nil
+	server.Publish(api.EventRepair, key, short)
+	if x.Status.Ended() && (x.Written > 0 || x.Filled > 0 || len(x.States) > 0) {
+		server.Publish(api.EventGap, key, map[string]any{"symbol": x.Request.Symbol, "interval": x.Request.Interval, "repair_id": x.ID, "bars_written": x.Written, "states": x.States})
+	}
+}
+
+// reloads reads the configuration again at each SIGHUP.
+func (a *app) reloads(ctx context.Context, live *liveConfig) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-hup:
+			if err := live.Reload(a.cfg.file, os.Environ()); err != nil {
+				a.logger().Error("the configuration was not reloaded", "error", err)
+				continue
+			}
+			a.logger().Info("the configuration was reloaded")
+		}
+	}
 }
 
 // sayFound says on one line what opening the store found, if anything.
@@ -150,7 +198,7 @@ func (h *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // logger writes to standard error what log.level lets through.
 func (a *app) logger() *slog.Logger {
-	o := &slog.HandlerOptions{Level: a.cfg.LogLevel, ReplaceAttr: plainError}
+	o := &slog.HandlerOptions{Level: &a.level, ReplaceAttr: plainError}
 	if a.cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(a.stderr, o))
 	}
