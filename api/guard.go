@@ -96,7 +96,7 @@ func (g *guard) allow(c *gin.Context, role Role) *Error {
 		"send the token as \"Authorization: Bearer TOKEN\": it is in the file token of the data directory", "Authorization",
 	}
 	scheme, token, _ := strings.Cut(c.GetHeader("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	if !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "Token") { // InfluxDB's clients say Token
 		return unknown
 	}
 	given := sha256.Sum256([]byte(strings.TrimSpace(token)))

@@ -25,6 +25,8 @@ type route struct {
 const (
 	seriesQuery = "symbol interval"
 	spanQuery   = "symbol interval from to"
+
+	binanceQuery = "symbol interval startTime endTime timeZone limit"
 )
 
 // table is the one table of what the API answers: the router, the roles, the
@@ -99,6 +101,20 @@ func (s *Server) table() []route {
 		}{}, s.getTokens},
 		{post, "/v1/tokens", Admin, "Make a token", "", newToken{}, madeToken{}, s.postToken},
 		{del, "/v1/tokens/:id", Admin, "Revoke a token", "", nil, TokenInfo{}, s.deleteToken},
+
+		{get, "/compat/binance/api/v3/ping", Reader, "Binance: ping", "", nil, nil, s.binancePing},
+		{get, "/compat/binance/api/v3/time", Reader, "Binance: time of the server", "", nil, nil, s.binanceTime},
+		{get, "/compat/binance/api/v3/exchangeInfo", Reader, "Binance: symbols", "symbol symbols", nil, nil, s.binanceInfo},
+		{get, "/compat/binance/api/v3/klines", Reader, "Binance: bars", binanceQuery, nil, nil, s.binanceKlines},
+		{get, "/compat/binance/api/v3/uiKlines", Reader, "Binance: bars", binanceQuery, nil, nil, s.binanceKlines},
+		{get, "/udf/config", Reader, "TradingView: what this feed can do", "", nil, nil, s.udfConfig},
+		{get, "/udf/time", Reader, "TradingView: time of the server", "", nil, nil, s.udfTime},
+		{get, "/udf/symbols", Reader, "TradingView: one symbol", "symbol", nil, nil, s.udfSymbols},
+		{get, "/udf/symbol_info", Reader, "TradingView: all symbols", "group", nil, nil, s.udfInfo},
+		{get, "/udf/search", Reader, "TradingView: search for symbols", "query type exchange limit", nil, nil, s.udfSearch},
+		{get, "/udf/history", Reader, "TradingView: bars", "symbol resolution from to countback", nil, nil, s.udfHistory},
+		{post, "/api/v2/write", Operator, "InfluxDB line protocol", "precision org bucket", nil, nil, s.postLines},
+		{post, "/write", Operator, "InfluxDB line protocol, version 1", "precision db", nil, nil, s.postLines},
 
 		{get, "/openapi.json", Public, "This API as an OpenAPI 3.1 document", "", nil, nil, s.getOpenAPI},
 		{get, "/docs", Public, "This API as a page", "", nil, nil, s.getDocs},
