@@ -189,7 +189,7 @@ func TestLines(t *testing.T) {
 		"A,interval=1m open=1 1700000040":                              "the field high is missing",
 		"B,interval=1m " + fields + " 1700000040\nA,interval=1m x y":   "line 2",
 		"A,interval=1m open=NaN,high=1,low=1,close=1,volume=1 1700000": "open is NaN",
-		"A,interval=1m":                                                "there are no fields",
+		"A,interval=1m": "there are no fields",
 	} {
 		if code, got := post("?precision=s", body); code != 400 || !strings.Contains(got, want) {
 			t.Errorf("%q: %d %s", body, code, got)

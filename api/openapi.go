@@ -57,6 +57,7 @@ var parameterDocs = map[string]struct {
 	"org":           {"Taken and not used", text()},
 	"bucket":        {"Taken and not used", text()},
 	"db":            {"Taken and not used", text()},
+	"against":       {"Symbol of a second series of the same instrument, to find shifted stretches", text()},
 	"severity":      {"Only of this severity", text()},
 	"history":       {"Also those that have ended", choice("false", "true")},
 }

@@ -68,6 +68,15 @@ func (s *Server) table() []route {
 			Quarantine []entryJSON `json:"quarantine"`
 			More       bool        `json:"more"`
 		}{}, s.getQuarantine},
+		{post, "/v1/quarantine/:id/release", Operator, "Write a quarantined bar into its series", "", nil, nil, s.releaseAside},
+		{post, "/v1/quarantine/:id/discard", Operator, "Drop a quarantined bar", "", nil, nil, s.discardAside},
+		{get, "/v1/findings", Reader, "What the corruption rules find", spanQuery + " rule severity against limit", nil, struct {
+			Findings []heal.Finding `json:"findings"`
+			More     bool           `json:"more"`
+		}{}, s.getFindings},
+		{get, "/v1/rules", Reader, "The corruption rules", "", nil, struct {
+			Rules []ruleRow `json:"rules"`
+		}{}, s.getRules},
 		{get, "/v1/damages", Reader, "Losses that were found", "limit", nil, struct {
 			Damages []Damage `json:"damages"`
 			More    bool     `json:"more"`

@@ -90,5 +90,6 @@ type vitals interface {
 // quarantine keeps what was refused.
 type quarantine interface {
 	SetAside(ctx context.Context, entries []storage.Entry) error
+	Discard(ctx context.Context, key series.Key, id uint64) error
 	Aside(ctx context.Context, key *series.Key) iter.Seq2[storage.Entry, error]
 }

@@ -22,11 +22,29 @@ var resolutions = []struct {
 	name     string
 	interval series.Interval
 }{
-	{"1S", series.Interval1s}, {"5S", series.Interval5s}, {"10S", series.Interval10s}, {"15S", series.Interval15s}, {"30S", series.Interval30s},
-	{"1", series.Interval1m}, {"3", series.Interval3m}, {"5", series.Interval5m}, {"10", series.Interval10m}, {"15", series.Interval15m},
-	{"30", series.Interval30m}, {"45", series.Interval45m}, {"60", series.Interval1h}, {"120", series.Interval2h}, {"180", series.Interval3h},
-	{"240", series.Interval4h}, {"360", series.Interval6h}, {"480", series.Interval8h}, {"720", series.Interval12h},
-	{"1D", series.Interval1d}, {"3D", series.Interval3d}, {"1W", series.Interval1w}, {"1M", series.Interval1M},
+	{"1S", series.Interval1s},
+	{"5S", series.Interval5s},
+	{"10S", series.Interval10s},
+	{"15S", series.Interval15s},
+	{"30S", series.Interval30s},
+	{"1", series.Interval1m},
+	{"3", series.Interval3m},
+	{"5", series.Interval5m},
+	{"10", series.Interval10m},
+	{"15", series.Interval15m},
+	{"30", series.Interval30m},
+	{"45", series.Interval45m},
+	{"60", series.Interval1h},
+	{"120", series.Interval2h},
+	{"180", series.Interval3h},
+	{"240", series.Interval4h},
+	{"360", series.Interval6h},
+	{"480", series.Interval8h},
+	{"720", series.Interval12h},
+	{"1D", series.Interval1d},
+	{"3D", series.Interval3d},
+	{"1W", series.Interval1w},
+	{"1M", series.Interval1M},
 }
 
 // resolution is the interval of a name; D, W and M alone are one of them, and H

@@ -30,6 +30,11 @@ type Store interface {
 	// them. The state missing without a note removes it.
 	Explain(ctx context.Context, key series.Key, gaps []series.Absence, c Change) error
 
+	// Correct replaces bars by what a source says, marked as corrected. It returns
+	// how many are other now.
+	Correct(ctx context.Context, key series.Key, bars *series.Columns, source string, c Change) (int, error)
+	// SetAside puts bars into quarantine and takes them out of the series.
+	SetAside(ctx context.Context, key series.Key, bars *series.Columns, reason string, c Change) error
 	// Undo takes back what a repair changed; what others changed later stays.
 	Undo(ctx context.Context, repair string, c Change) (Undone, error)
 

@@ -31,7 +31,7 @@ func (c *clock) time() series.Time { return c.now }
 
 // world is a venue that knows the truth, and a store that does not.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	clock *clock
 	store *storage.Store
 	heal  *heal.Healer
@@ -100,7 +100,17 @@ func (v *venue) Fetch(ctx context.Context, key series.Key, span series.Span, avo
 
 func newWorld(t *testing.T, pol heal.Policy) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{now: t0 + 30*series.Day}, venue: &venue{truth: map[series.Key]*series.Columns{}, names: []string{"venue"}, page: 1000}}
+	return worldAt(t, &clock{now: t0 + 30*series.Day}, pol)
+}
+
+func benchWorld(b *testing.B, clk *clock) *world {
+	b.Helper()
+	return worldAt(b, clk, heal.Policy{})
+}
+
+func worldAt(t testing.TB, clk *clock, pol heal.Policy) *world {
+	t.Helper()
+	w := &world{t: t, clock: clk, venue: &venue{truth: map[series.Key]*series.Columns{}, names: []string{"venue"}, page: 1000}}
 	s, err := storage.Open("store", storage.Options{FS: vfs.NewMem(), Now: w.clock.time})
 	if err != nil {
 		t.Fatal(err)

@@ -180,6 +180,9 @@ func (h *Healer) planSeries(ctx context.Context, s Series, all []Series, r Reque
 	}
 	// A bar is expected when it has ended.
 	span.To = s.Grid.Time(s.Grid.SlotAt(span.To))
+	if r.Type == Corruption {
+		return h.planCorruption(ctx, s, span)
+	}
 	scan, err := h.store.Scan(ctx, s.Key, span)
 	if err != nil {
 		return nil, 0, err

@@ -120,7 +120,11 @@ func (r *running) series(ctx context.Context, p *SeriesPlan) error {
 		}
 	}
 	for _, w := range p.Windows {
-		if err := r.window(ctx, s, p, w); err != nil {
+		step := r.window
+		if r.x.Request.Type == Corruption {
+			step = r.correct
+		}
+		if err := step(ctx, s, p, w); err != nil {
 			return err
 		}
 		if err := r.progress(ctx); err != nil {

@@ -251,3 +251,38 @@ func (s *Store) readAside(c cursor) (Entry, error) {
 	}
 	return e, nil
 }
+
+// Discard takes an entry out of the quarantine of a series. It is journaled and
+// durable when it returns; to discard what is not there changes nothing.
+func (s *Store) Discard(ctx context.Context, key series.Key, id uint64) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	st, err := s.known(key)
+	if err != nil {
+		return err
+	}
+	h, err := s.hold(ctx, st.mu)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	c := s.begin(st, opAside)
+	if err := eachPair(s.eng, seriesKey(spaceAside, st.id), seriesKey(spaceAside, st.id+1), func(k, v []byte) error {
+		if len(k) == 21 && binary.BigEndian.Uint64(k[13:]) == id {
+			c.dels = append(c.dels, slices.Clone(k))
+			c.ledger.aside -= sumOf(k, v)
+			c.ledger.asides--
+		}
+		return nil
+	}); err != nil || len(c.dels) == 0 {
+		return err
+	}
+	wait, err := c.commit(ctx, h, true)
+	if err != nil {
+		return err
+	}
+	h.release()
+	return wait()
+}

@@ -106,6 +106,45 @@ func (x *Store) Explain(ctx context.Context, key series.Key, gaps []series.Absen
 	return x.s.Explain(noted(ctx, c), key, gaps)
 }
 
+// Correct replaces bars by what a source says.
+func (x *Store) Correct(ctx context.Context, key series.Key, bars *series.Columns, source string, c heal.Change) (int, error) {
+	id, err := x.s.Source(source)
+	if err != nil {
+		return 0, err
+	}
+	fixed := &series.Columns{}
+	for i := range bars.Time {
+		b := bars.Bar(i)
+		b.Prov = series.NewProv(series.Corrected, id)
+		fixed.Append(b)
+	}
+	res, err := x.s.Write(noted(ctx, c), key, fixed, storage.WriteOptions{Source: source, OnConflict: storage.Replace})
+	if err == nil && len(res.Refused) > 0 {
+		err = errors.New(res.Refused[0].Reason)
+	}
+	return res.Written, err
+}
+
+// SetAside puts bars into quarantine and takes them out of the series.
+func (x *Store) SetAside(ctx context.Context, key series.Key, bars *series.Columns, reason string, c heal.Change) error {
+	ctx = noted(ctx, c)
+	var entries []storage.Entry
+	for i := range bars.Time {
+		b := bars.Bar(i)
+		entries = append(entries, storage.Entry{Key: key, Time: b.Time, HasTime: true, Reason: reason, Source: x.s.SourceName(b.Prov.Source()), Bar: &b})
+	}
+	// First into quarantine: nothing is ever in neither.
+	if err := x.s.SetAside(ctx, entries); err != nil {
+		return err
+	}
+	for _, t := range bars.Time {
+		if _, err := x.s.Delete(ctx, key, series.Span{From: t, To: t + 1}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // noted has the journal say who changes something and why.
 func noted(ctx context.Context, c heal.Change) context.Context {
 	return storage.WithNote(ctx, storage.Note{

@@ -30,6 +30,7 @@ var arrows = []arrow{
 	{dir: "fetch/fetchtest", own: []string{"series", "fetch/..."}, why: "fetchtest knows every provider"},
 	{dir: "fetch/*", own: []string{"series", "fetch", "fetch/wire"}, why: "a provider knows its source and the fetch contract; providers do not know each other"},
 	{dir: "heal", own: []string{"series"}, why: "healing declares the interfaces it needs, so that any store and any source can be healed"},
+	{dir: "heal/healtest", own: []string{"series"}, why: "healtest damages bars, whoever keeps them"},
 	{dir: "heal/healstore", own: []string{"series", "heal", "storage"}, why: "healstore introduces a healer and a store to each other"},
 	{dir: "heal/healpool", own: []string{"series", "heal", "fetch"}, why: "healpool introduces a healer and a pool to each other"},
 	{dir: "api", own: []string{"series", "series/barfile", "storage", "heal"}, why: "api answers questions about the store and the healer; it fetches nothing and starts nothing"},

@@ -1,0 +1,115 @@
+// Package healtest damages bars on purpose, so that rules and repairs can be
+// measured against the truth.
+package healtest
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/barkeepdb/barkeep/series"
+)
+
+// Fault is one kind of damage.
+type Fault struct {
+	Name string
+	Rule string // the rule that should find it
+	// Damage changes bars of c from bar i on and returns how many it changed; 0
+	// where the damage would change nothing there.
+	Damage func(r *rand.Rand, c *series.Columns, i int) int
+}
+
+// Faults lists the kinds of damage.
+func Faults() []Fault {
+	one := func(f func(r *rand.Rand, c *series.Columns, i int)) func(*rand.Rand, *series.Columns, int) int {
+		return func(r *rand.Rand, c *series.Columns, i int) int {
+			f(r, c, i)
+			return 1
+		}
+	}
+	all := func(c *series.Columns, i int, f float64) {
+		c.Open[i], c.High[i], c.Low[i], c.Close[i] = c.Open[i]*f, c.High[i]*f, c.Low[i]*f, c.Close[i]*f
+	}
+	return []Fault{
+		{"a price that is not a number", "non_finite", one(func(_ *rand.Rand, c *series.Columns, i int) { c.Close[i] = math.NaN() })},
+		{"high and low exchanged", "ohlc", func(_ *rand.Rand, c *series.Columns, i int) int {
+			if c.High[i] == c.Low[i] {
+				return 0
+			}
+			c.High[i], c.Low[i] = c.Low[i], c.High[i]
+			return 1
+		}},
+		{"a close above the high", "ohlc", one(func(_ *rand.Rand, c *series.Columns, i int) { c.Close[i] = c.High[i] * 1.01 })},
+		{"a price of 0", "sign", one(func(_ *rand.Rand, c *series.Columns, i int) { c.Low[i] = 0 })},
+		{"a negative volume", "negative_volume", one(func(_ *rand.Rand, c *series.Columns, i int) { c.Volume[i] = -1 - c.Volume[i] })},
+		{"a high a hundred times too high", "scale", one(func(_ *rand.Rand, c *series.Columns, i int) { c.High[i] *= 100 })},
+		{"a bar a hundred times too high", "scale", one(func(_ *rand.Rand, c *series.Columns, i int) { all(c, i, 100) })},
+		{"a bar a thousand times too low", "scale", one(func(_ *rand.Rand, c *series.Columns, i int) { all(c, i, 0.001) })},
+		{"from here on in cents", "unit_switch", func(_ *rand.Rand, c *series.Columns, i int) int {
+			for k := i; k < c.Len(); k++ {
+				all(c, k, 100)
+			}
+			return 1 // the step is what is to be found
+		}},
+		{"a close that jumps and comes back", "spike", one(func(_ *rand.Rand, c *series.Columns, i int) {
+			c.Close[i] *= 1.6
+			c.High[i] = math.Max(c.High[i], c.Close[i])
+		})},
+		{"twenty bars that repeat one", "stale", func(_ *rand.Rand, c *series.Columns, i int) int {
+			if c.Volume[i] == 0 {
+				return 0
+			}
+			for k := i + 1; k < min(i+21, c.Len()); k++ {
+				c.Open[k], c.High[k], c.Low[k], c.Close[k], c.Volume[k] = c.Open[i], c.High[i], c.Low[i], c.Close[i], c.Volume[i]
+			}
+			return 21
+		}},
+		{"thirty bars as open, close, high, low", "swapped_columns", func(_ *rand.Rand, c *series.Columns, i int) int {
+			for k := i; k < min(i+30, c.Len()); k++ {
+				c.High[k], c.Low[k], c.Close[k] = c.Close[k], c.High[k], c.Low[k]
+			}
+			return 30
+		}},
+		{"ten bars filled with the next open", "look_ahead_fill", func(_ *rand.Rand, c *series.Columns, i int) int {
+			if i+11 >= c.Len() || c.Open[i+10] == c.Close[i-1] || c.Volume[i+10] == 0 {
+				return 0
+			}
+			for k := i; k < i+10; k++ {
+				p := c.Open[i+10]
+				c.Open[k], c.High[k], c.Low[k], c.Close[k], c.Volume[k] = p, p, p, p, 0
+			}
+			return 10
+		}},
+	}
+}
+
+// Clone copies bars.
+func Clone(c *series.Columns) *series.Columns {
+	return &series.Columns{
+		Time: slices.Clone(c.Time), Open: slices.Clone(c.Open), High: slices.Clone(c.High), Low: slices.Clone(c.Low),
+		Close: slices.Clone(c.Close), Volume: slices.Clone(c.Volume),
+	}
+}
+
+// Apply damages a copy of c in n places, at least 600 bars apart from each other,
+// and returns it with the bars that were changed. Of a fault that changes all
+// that follows there is one place.
+func Apply(r *rand.Rand, c *series.Columns, f Fault, n int) (*series.Columns, []int) {
+	out := Clone(c)
+	var changed []int
+	if f.Rule == "unit_switch" {
+		n = 1
+	}
+	step := max(600, c.Len()/(n+1))
+	for i := step; i < c.Len()-200 && n > 0; i += step {
+		at := i + r.IntN(100)
+		k := f.Damage(r, out, at)
+		for j := at; j < at+k; j++ {
+			changed = append(changed, j)
+		}
+		if k > 0 {
+			n--
+		}
+	}
+	return out, changed
+}

@@ -1,0 +1,90 @@
+package heal_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/barkeepdb/barkeep/heal"
+	"github.com/barkeepdb/barkeep/heal/healtest"
+	"github.com/barkeepdb/barkeep/series"
+)
+
+var writeDocs = flag.Bool("docs", false, "write docs/rules.md")
+
+// measured is how often a rule is right and how much it finds.
+type measured struct{ damaged, hit, extra int64 }
+
+// TestRulesDocs keeps docs/rules.md what the rules say of themselves, with the
+// figures of injected damage.
+func TestRulesDocs(t *testing.T) {
+	sums := map[string]*measured{}
+	g := series.Grid{Interval: btc.Interval}
+	for seed := range uint64(6) {
+		r := rand.New(rand.NewPCG(seed, 12))
+		truth := history(r, 12000, []float64{1, 0.98, 0.9}[seed%3])
+		for _, f := range healtest.Faults() {
+			bad, changed := healtest.Apply(r, truth, f, 15)
+			w := newWorld(t, heal.Policy{})
+			w.write(btc, bad)
+			got := w.inspect(btc, heal.InspectOptions{})[f.Rule]
+			m := sums[f.Rule]
+			if m == nil {
+				m = &measured{}
+				sums[f.Rule] = m
+			}
+			var want []series.Run
+			for _, i := range changed {
+				n := g.SlotAt(bad.Time[i])
+				want = series.Union(nil, want, []series.Run{{From: n, To: n + 1}})
+			}
+			hit := series.Total(series.Intersect(nil, want, got))
+			m.damaged, m.hit, m.extra = m.damaged+series.Total(want), m.hit+hit, m.extra+series.Total(got)-hit
+		}
+	}
+	var b strings.Builder
+	b.WriteString(`# Corruption rules
+
+This page is made of the rules themselves. A rule changes nothing: ` + "`barkeep inspect`" + ` and ` + "`GET /v1/findings`" + ` list what it finds. ` + "`barkeep repair --type corruption`" + ` asks the sources of a series about it, and corrects a bar only where a source that agrees with the sound bars around says something else, which breaks no rule and is what the rule proposes, if it proposes something. What nobody can say is set aside if it cannot be a bar, and stays otherwise. Each correction keeps the value before and can be undone.
+
+| action | |
+| --- | --- |
+| auto | the bar itself shows that it is nothing: it is set aside |
+| needs_witness | corrected when a source says so |
+| flag_only | never changed |
+
+What a rule says of a bar depends on at most ` + fmt.Sprint(heal.Context) + ` bars before and behind it, never on the span that was asked for. Bars off the grid, unreadable rows and conflicting duplicates are no findings: they are refused when they are written and lie in the quarantine. Stretches with wrong times have no sign of their own: ` + "`barkeep inspect --symbol A --interval 1h --against B`" + ` compares a series with a second one of the same instrument and names bounds and shift.
+
+Recall is the share of damaged bars that are found, precision the share of the bars found that were damaged, on minutes of a random walk, of which up to a tenth does not trade, with damage of ` + "`heal/healtest`" + ` (` + "`go test ./heal -run TestRulesDocs`" + `). They say nothing of markets stranger than that.
+
+| rule | severity | action | finds | threshold, and where it is from | known false positives | recall | precision |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+`)
+	for _, r := range heal.Rules() {
+		recall, precision := "not injected", "-"
+		if m := sums[r.ID]; m != nil {
+			recall = fmt.Sprintf("%.3f of %d", float64(m.hit)/float64(m.damaged), m.damaged)
+			precision = fmt.Sprintf("%.4f", float64(m.hit)/float64(max(m.hit+m.extra, 1)))
+			if r.Action != heal.FlagOnly && (float64(m.hit) < 0.95*float64(m.damaged) || float64(m.hit) < 0.999*float64(m.hit+m.extra)) {
+				t.Errorf("%s: recall %s, precision %s", r.ID, recall, precision)
+			}
+		}
+		fmt.Fprintf(&b, "| `%s` %d | %s | %s | %s | %s. %s | %s | %s | %s |\n", r.ID, r.Version, r.Severity, r.Action, r.Finds, r.Threshold, r.Source, r.False, recall, precision)
+	}
+	const path = "../docs/rules.md"
+	if *writeDocs {
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(have), b.String()) {
+		t.Errorf("%s is not what the rules say: go test ./heal -run TestRulesDocs -docs", path)
+	}
+}
