@@ -5,6 +5,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/barkeepdb/barkeep/api/alert"
 	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/storage"
 )
@@ -46,6 +47,12 @@ func (s *Server) table() []route {
 		{post, "/endpoints/test", Operator, "Ask endpoints whether they work", "", EndpointTest{}, struct {
 			Endpoints []EndpointResult `json:"endpoints"`
 		}{}, s.testEndpoints},
+		{get, "/alerts", Reader, "Alerts that fire", "state history limit", nil, struct {
+			Alerts []alert.Alert `json:"alerts"`
+		}{}, s.getAlerts},
+		{post, "/alerts/:id/ack", Operator, "Note that somebody knows", "", nil, alert.Alert{}, s.ackAlert},
+		{post, "/alerts/:id/silence", Operator, "Keep an alert quiet for a while", "", nil, alert.Alert{}, s.silenceAlert},
+		{post, "/alerts/:id/resolve", Operator, "End an alert", "", nil, alert.Alert{}, s.resolveAlert},
 		{post, "/system/restart", Admin, "Restart what works in the background", "", nil, nil, s.postRestart},
 
 		{get, "/v1/bars", Reader, "Bars", spanQuery + " limit order fill asof causal columns format cursor resample_from", nil, nil, s.getBars},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/barkeepdb/barkeep/api/alert"
 	"github.com/barkeepdb/barkeep/heal"
 )
 
@@ -26,6 +27,8 @@ type Options struct {
 	// Actor is who asks, where all requests come from one caller; empty tells
 	// them apart by their tokens.
 	Actor string
+	// Alerts are what is watched; nil is nothing.
+	Alerts *alert.Engine
 	// Config reads and changes settings; nil answers 503.
 	Config Config
 	// Ending ends the streams of events when it is closed; nil never does.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/barkeepdb/barkeep/api/alert"
 	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
@@ -218,13 +219,26 @@ func (s *Server) getStatus(c *gin.Context) {
 		fail(c, err)
 		return
 	}
+	firing := []alert.Alert{}
+	if s.o.Alerts != nil {
+		all, err := s.o.Alerts.Active(c)
+		if err != nil {
+			fail(c, err)
+			return
+		}
+		for _, a := range all {
+			if a.State != alert.Pending {
+				firing = append(firing, a)
+			}
+		}
+	}
 	checks, overall := s.checks()
 	d.Series = worstFirst(d.Series, 10)
 	out := gin.H{
 		"status": overall, "checks": checks, "version": s.o.Version, "at": d.At,
 		"started": series.TimeOf(s.started), "uptime_s": int64(s.now().Sub(s.started) / time.Second),
 		"store": s.store.Stats(), "disk": s.store.Health(), "data": d, "healing": queue,
-		"endpoints": s.endpointList(), "components": s.componentList(), "resources": readResources(),
+		"endpoints": s.endpointList(), "components": s.componentList(), "resources": readResources(), "alerts": firing,
 	}
 	c.PureJSON(http.StatusOK, out)
 }

@@ -248,7 +248,7 @@ func defaultFile() string {
 			fmt.Fprintf(&b, "%s# %s\n", indent, line)
 		}
 		def := s.def
-		if s.key == "server.hosts" {
+		if s.key == "server.hosts" || s.key == "alerts.mail_to" {
 			def = "[]"
 		} else if def == "" {
 			def = `""`

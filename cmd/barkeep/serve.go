@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/barkeepdb/barkeep/api"
+	"github.com/barkeepdb/barkeep/api/alert"
 	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
@@ -77,10 +78,11 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		defer func() { _ = h.close() }() // what is under way is not waited for
 	}
 	parts := newSupervisor(ending, logger)
+	alerts := a.newAlerts(s)
 	handler := api.New(api.Options{
 		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
 		Version: buildVersion(), Logger: logger, Healer: h.Healer, Endpoints: endpointsAPI{h.pool}, Components: parts,
-		Config: live, Ending: ending.Done(),
+		Config: live, Ending: ending.Done(), Alerts: alerts,
 	})
 	a.server.Store(handler)
 	live.apply = func() error { return h.SetPolicy(live.app.cfg.Healing) }
@@ -95,6 +97,15 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	}
 	defer parts.end()
 	defer end()
+	w := &watcher{app: a, store: s, server: handler, healing: h, parts: parts}
+	parts.start("alerter", func(ctx context.Context) error { return w.watch(ctx, alerts, a.cfg.AlertEvery) })
+	parts.start("notices", alerts.Run)
+	parts.start("auditor", w.audits)
+	if a.cfg.Heartbeat != "" {
+		parts.start("heartbeat", func(ctx context.Context) error {
+			return alert.Heartbeat(ctx, a.alertClient(), a.cfg.Heartbeat, time.Minute, func(err error) { logger.Warn("the dead man's switch was not reached", "error", err) })
+		})
+	}
 	parts.start("reload", func(ctx context.Context) error { return a.reloads(ctx, live) })
 	answering := &counted{Handler: handler}
 	// The caller closes the store next, and nobody may read from it then.

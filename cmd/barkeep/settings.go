@@ -49,6 +49,18 @@ type Config struct {
 	PerHost    int
 
 	ReportEvery time.Duration
+	AlertEvery  time.Duration
+	AlertScore  float64
+	AlertBehind int64
+	AlertMemory int64
+
+	AlertWebhook, AlertSecret, AlertSlack, AlertDiscord string
+	AlertTelegram, AlertTelegramChat, Alertmanager      string
+	AlertMailServer, AlertMailUser, AlertMailPassword   string
+	AlertMailFrom                                       string
+	AlertMailTo                                         []string
+	Heartbeat                                           string
+	AlertPrivate                                        bool
 
 	BackupDir   string
 	BackupEvery time.Duration // 0 is never
@@ -246,6 +258,108 @@ var settings = []setting{
 		set: func(c *Config, v string) (err error) { c.ReportEvery, err = parseDuration(v, time.Second); return },
 	},
 	{
+		key: "monitoring.check_every", def: "30s",
+		doc: "How often everything is looked at that may raise an alert.",
+		set: func(c *Config, v string) (err error) { c.AlertEvery, err = parseDuration(v, time.Second); return },
+	},
+	{
+		key: "monitoring.min_score", def: "0.9",
+		doc: "A series with a lower score raises an alert.",
+		set: func(c *Config, v string) (err error) { c.AlertScore, err = parseShare(v); return },
+	},
+	{
+		key: "monitoring.max_bars_behind", def: "10",
+		doc: "A series for which more bars are due raises an alert, if it has sources or had a\nbar within a week. Bars are due while its market is open.",
+		set: func(c *Config, v string) error {
+			n, err := parseCount(v)
+			c.AlertBehind = int64(n)
+			return err
+		},
+	},
+	{
+		key: "monitoring.max_memory", def: "1GiB",
+		doc: "A process that holds more memory raises an alert.",
+		set: func(c *Config, v string) (err error) { c.AlertMemory, err = parseSize(v); return },
+	},
+	{
+		key: "alerts.webhook_url", def: "", secret: true,
+		doc: "Address that gets notices as JSON.",
+		set: setAddress(func(c *Config) *string { return &c.AlertWebhook }),
+	},
+	{
+		key: "alerts.webhook_secret", def: "", secret: true,
+		doc: "Secret that signs them, see docs/alerts.md.",
+		set: func(c *Config, v string) error { c.AlertSecret = v; return nil },
+	},
+	{
+		key: "alerts.slack_url", def: "", secret: true,
+		doc: "Incoming webhook of Slack.",
+		set: setAddress(func(c *Config) *string { return &c.AlertSlack }),
+	},
+	{
+		key: "alerts.discord_url", def: "", secret: true,
+		doc: "Webhook of Discord.",
+		set: setAddress(func(c *Config) *string { return &c.AlertDiscord }),
+	},
+	{
+		key: "alerts.telegram_token", def: "", secret: true,
+		doc: "Token of a bot of Telegram.",
+		set: func(c *Config, v string) error { c.AlertTelegram = v; return nil },
+	},
+	{
+		key: "alerts.telegram_chat", def: "",
+		doc: "Chat that it writes to.",
+		set: func(c *Config, v string) error { c.AlertTelegramChat = v; return nil },
+	},
+	{
+		key: "alerts.alertmanager_url", def: "",
+		doc: "Address of an Alertmanager, such as http://127.0.0.1:9093.",
+		set: setAddress(func(c *Config) *string { return &c.Alertmanager }),
+	},
+	{
+		key: "alerts.mail_server", def: "",
+		doc: "Mail server for notices, host:port.",
+		set: func(c *Config, v string) error { c.AlertMailServer = v; return nil },
+	},
+	{
+		key: "alerts.mail_user", def: "",
+		doc: "User of the mail server.",
+		set: func(c *Config, v string) error { c.AlertMailUser = v; return nil },
+	},
+	{
+		key: "alerts.mail_password", def: "", secret: true,
+		doc: "Password of the user.",
+		set: func(c *Config, v string) error { c.AlertMailPassword = v; return nil },
+	},
+	{
+		key: "alerts.mail_from", def: "",
+		doc: "Sender of the mails.",
+		set: func(c *Config, v string) error { c.AlertMailFrom = v; return nil },
+	},
+	{
+		key: "alerts.mail_to", def: "",
+		doc: "Receivers of the mails: a list.",
+		set: func(c *Config, v string) error {
+			c.AlertMailTo = nil
+			for to := range strings.SplitSeq(v, ",") {
+				if to = strings.TrimSpace(to); to != "" {
+					c.AlertMailTo = append(c.AlertMailTo, to)
+				}
+			}
+			return nil
+		},
+	},
+	{
+		key: "alerts.heartbeat_url", def: "", secret: true,
+		doc: "Address of a dead man's switch that is asked every minute: it raises the alarm when\nnobody asks any more.",
+		set: setAddress(func(c *Config) *string { return &c.Heartbeat }),
+	},
+	{
+		key: "alerts.allow_private", def: "false",
+		doc: "Whether receivers may have private addresses.",
+		set: func(c *Config, v string) (err error) { c.AlertPrivate, err = parseBool(v); return },
+	},
+	{
 		key: "backup.dir", def: "",
 		doc: "Directory for the backups that serve makes by itself; better on another disk.",
 		set: func(c *Config, v string) error { c.BackupDir = v; return nil },
@@ -409,6 +523,21 @@ func setURL(c *Config, v string) error {
 		return fmt.Errorf("%q is not an address: give http://host:port", v)
 	}
 	return nil
+}
+
+// setAddress checks an address; empty is none.
+func setAddress(to func(c *Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		*to(c) = v
+		if v == "" {
+			return nil
+		}
+		u, err := url.Parse(v)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("this is not an address: give https://host/path")
+		}
+		return nil
+	}
 }
 
 func setHosts(c *Config, v string) error {
