@@ -12,13 +12,19 @@ BENCH     ?= .
 COUNT     ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test gate torture race lint fmt fuzz golden bench benchcmp clean
+.PHONY: help build dashboard run demo test e2e gate torture race lint fmt fuzz golden bench benchcmp clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/barkeep
+build: dashboard ## build bin/barkeep
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/barkeep ./cmd/barkeep
+
+# The dashboard needs Node; without it the program is built without one.
+dashboard: ## build the dashboard, if there is Node
+	@if ! command -v npm >/dev/null; then echo "no Node: building without the dashboard"; \
+	elif [ -z "$$(find api/dashboard/src api/dashboard/*.json api/dashboard/*.ts api/dashboard/index.html -newer api/dashboard/dist/index.html 2>/dev/null | head -1)" ] && [ -f api/dashboard/dist/index.html ]; then :; \
+	else cd api/dashboard && npm ci --silent --no-audit --no-fund && npm run -s build; fi
 
 run: build ## build and serve ./data on 127.0.0.1:8080 (LISTEN=, DATA=)
 	@echo
@@ -33,9 +39,13 @@ run: build ## build and serve ./data on 127.0.0.1:8080 (LISTEN=, DATA=)
 demo: build ## build and show a series with holes and bad ticks, served from a temporary store
 	bin/barkeep demo --listen $(LISTEN)
 
-test: ## vet and run every test but those of make gate
+test: dashboard ## vet and run every test but those of make gate
 	$(GO) vet ./...
 	$(GO) test ./... -skip '^TestTorture'
+	@if command -v npm >/dev/null; then cd api/dashboard && npm test --silent; fi
+
+e2e: build ## use the dashboard in Chromium (CHROMIUM=, by default Debian's)
+	cd api/dashboard && node e2e/main.mjs $(CURDIR)/bin/barkeep
 
 gate: ## torture store and program: crashes, kills, damage, full and failing disks (5 minutes; disks need root)
 	$(GO) test -p 1 ./storage ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 20m

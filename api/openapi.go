@@ -265,5 +265,6 @@ func (s *Server) getOpenAPI(c *gin.Context) { c.Data(http.StatusOK, "application
 
 // getDocs shows the table of routes as a page without a script.
 func (s *Server) getDocs(c *gin.Context) {
+	pageHeaders(c)
 	c.Data(http.StatusOK, "text/html; charset=utf-8", docsPage(s.table()))
 }

@@ -133,6 +133,9 @@ func (s *Server) table() []route {
 		{post, "/write", Operator, "InfluxDB line protocol, version 1", "precision db", nil, nil, s.postLines},
 
 		{get, "/openapi.json", Public, "This API as an OpenAPI 3.1 document", "", nil, nil, s.getOpenAPI},
+		{get, "/", Public, "The dashboard", "", nil, nil, s.getRoot},
+		{get, "/assets/*file", Public, "Files of the dashboard", "", nil, nil, s.getAsset},
+		{get, "/style.css", Public, "Style of the pages without a script", "", nil, nil, s.getStyle},
 		{get, "/docs", Public, "This API as a page", "", nil, nil, s.getDocs},
 	}
 }

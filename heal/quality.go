@@ -17,7 +17,8 @@ import (
 //	score        the mean of the parts that are known, weighted 50, 25, 15, 10
 //	completeness slots with an observed or corrected bar, or known to have had no
 //	             trade, among those in which the market was open
-//	validity     bars that are there, among those and the quarantined ones
+//	validity     bars that are there, less those that a rule takes for wrong, among
+//	             those and the quarantined ones
 //	consistency  bars that other answers agreed with, among those compared
 //	freshness    1 while at most two bars are due; 0 when a day of them is
 //
@@ -107,6 +108,13 @@ func (h *Healer) QualityOf(ctx context.Context, s Series) (*Quality, error) {
 		return nil, err
 	}
 	q.Parts.Completeness, q.Parts.Validity, q.Worst = rate(c)
+	if q.Parts.Validity != nil {
+		n, err := h.suspects(ctx, s.Key)
+		if err != nil {
+			return nil, err
+		}
+		*q.Parts.Validity = math.Max(0, *q.Parts.Validity-float64(n)/float64(max(s.Bars, 1)))
+	}
 	if a, err := h.agreement(ctx, s.Key); err != nil {
 		return nil, err
 	} else if a.Same+a.Differ > 0 {
@@ -241,6 +249,71 @@ func (h *Healer) agreed(ctx context.Context, key series.Key, same, differ int64)
 		return err
 	}
 	return h.store.PutRecords(ctx, []Record{{Kind: kindAgreement, Name: key.String(), Value: v}})
+}
+
+// inspected is what the rules found in a series when they last ran.
+type inspected struct {
+	Bars int64       `json:"bars"` // of the series then
+	Last series.Time `json:"last"`
+	At   series.Time `json:"at"`
+	// Suspects are the bars that cannot be true, or are most likely wrong.
+	Suspects int64 `json:"suspects"`
+}
+
+const kindInspected = "heal/inspected"
+
+func (h *Healer) lastInspected(ctx context.Context, key series.Key) (x inspected, err error) {
+	for r, err := range h.store.Records(ctx, kindInspected, key.String()) {
+		if err != nil {
+			return x, err
+		}
+		if r.Name == key.String() {
+			err = json.Unmarshal(r.Value, &x)
+		}
+		return x, err
+	}
+	return x, nil
+}
+
+func (h *Healer) suspects(ctx context.Context, key series.Key) (int64, error) {
+	x, err := h.lastInspected(ctx, key)
+	return x.Suspects, err
+}
+
+// InspectAll runs the rules over every series that has other bars than when they
+// last ran, or in which they found something more than an hour ago, and keeps
+// how many bars are suspect.
+func (h *Healer) InspectAll(ctx context.Context) error {
+	all, err := h.store.Series(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		old, err := h.lastInspected(ctx, s.Key)
+		if err != nil {
+			return err
+		}
+		if old.Bars == s.Bars && old.Last == s.Last && (old.Suspects == 0 || h.now()-old.At < series.Hour) {
+			continue
+		}
+		x := inspected{Bars: s.Bars, Last: s.Last, At: h.now()}
+		if err := h.Inspect(ctx, s.Key, InspectOptions{}, func(f Finding) error {
+			if f.Severity != Notable {
+				x.Suspects += int64(f.Bars)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		v, err := json.Marshal(x)
+		if err == nil {
+			err = h.store.PutRecords(ctx, []Record{{Kind: kindInspected, Name: s.Key.String(), Value: v}})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // scoreName sorts the scores of a series by time.

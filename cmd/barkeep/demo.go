@@ -104,6 +104,20 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	if err := a.printRepair(&x); err != nil {
 		return err
 	}
+	a.printf("\nOne price is a hundred times too high. The exchange is asked about it, too:\n")
+	fix, err := a.healing.Start(ctx, heal.Request{Symbol: demoKey.Symbol, Interval: demoKey.Interval, Type: heal.Corruption, Actor: "demo"})
+	if err != nil {
+		return err
+	}
+	if err := a.healing.Work(ctx); err != nil {
+		return err
+	}
+	if fix, err = a.healing.Repair(ctx, fix.ID); err != nil {
+		return err
+	}
+	if err := a.printRepair(&fix); err != nil {
+		return err
+	}
 	for _, e := range pool.Endpoints() {
 		a.printf("  %s: %d requests, %d answered, breaker %s\n", e.Name, e.Requests, e.Successes, e.Breaker)
 	}
@@ -125,7 +139,11 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	} {
 		a.printf("  curl 'http://%s%s'\n", a.cfg.Listen, path)
 	}
-	a.printf("\n")
+	token, _, err := adminToken(a.cfg.Data)
+	if err != nil {
+		return err
+	}
+	a.printf("\nThe dashboard is at http://%s/. To change something there, give it this token under System:\n  %s\n\n", a.cfg.Listen, token)
 	return a.serve(ctx, s, a.cfg.Data)
 }
 

@@ -74,15 +74,33 @@ func (h *healing) close() error {
 func (h *healing) heals(ctx context.Context, auto func() bool) error {
 	scores := time.NewTicker(time.Hour)
 	defer scores.Stop()
+	inspect := time.NewTicker(time.Minute)
+	defer inspect.Stop()
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx, auto) }()
+	over := false
+	defer func() {
+		cancel()
+		if !over {
+			<-done
+		}
+	}()
+	if err := errors.Join(h.InspectAll(ctx), h.KeepScores(ctx)); err != nil && ctx.Err() == nil {
+		return err
+	}
 	for {
 		select {
 		case err := <-done:
+			over = true
 			return err
+		case <-inspect.C:
+			if err := h.InspectAll(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
 		case <-scores.C:
 			if err := h.KeepScores(ctx); err != nil && ctx.Err() == nil {
-				return errors.Join(err, <-done)
+				return err
 			}
 		}
 	}

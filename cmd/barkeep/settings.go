@@ -263,7 +263,7 @@ var settings = []setting{
 		set: func(c *Config, v string) (err error) { c.AlertEvery, err = parseDuration(v, time.Second); return },
 	},
 	{
-		key: "monitoring.min_score", def: "0.9",
+		key: "monitoring.min_score", def: "0.8",
 		doc: "A series with a lower score raises an alert.",
 		set: func(c *Config, v string) (err error) { c.AlertScore, err = parseShare(v); return },
 	},

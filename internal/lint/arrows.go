@@ -33,6 +33,7 @@ var arrows = []arrow{
 	{dir: "heal/healtest", own: []string{"series"}, why: "healtest damages bars, whoever keeps them"},
 	{dir: "heal/healstore", own: []string{"series", "heal", "storage"}, why: "healstore introduces a healer and a store to each other"},
 	{dir: "heal/healpool", own: []string{"series", "heal", "fetch"}, why: "healpool introduces a healer and a pool to each other"},
+	{dir: "api/dashboard", std: true, why: "the dashboard is files"},
 	{dir: "api/alert", own: []string{"series"}, std: true, why: "alerts know conditions, not where they come from"},
 	{dir: "api", own: []string{"series", "series/barfile", "storage", "heal", "api/..."}, why: "api answers questions about the store and the healer; it fetches nothing and starts nothing"},
 	{dir: "cmd/*", open: true, why: "cmd wires the packages together"},

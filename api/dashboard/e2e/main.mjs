@@ -1,0 +1,210 @@
+// The main task of each page, done by clicks in Chromium against the real
+// program: node e2e/main.mjs PROGRAM [DIRECTORY FOR SCREENSHOTS]
+import { spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { chromium } from 'playwright-core'
+
+const [program, shots] = process.argv.slice(2)
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+let passed = 0
+let failed = 0
+
+function check(what, ok, detail = '') {
+  if (ok) passed++
+  else failed++
+  console.log(`${ok ? 'ok  ' : 'FAIL'} ${what}${ok ? '' : ': ' + detail}`)
+}
+
+// start runs the program until it serves, and returns where.
+function start(args, env = {}) {
+  const child = spawn(program, args, { env: { ...process.env, ...env } })
+  let text = ''
+  const ready = new Promise((done, fail) => {
+    const timer = setTimeout(() => fail(new Error('it does not serve:\n' + text)), 30_000)
+    child.stdout.on('data', (d) => {
+      text += d
+      const m = text.match(/serving .* on (http:\/\/\S+)/)
+      if (m) {
+        clearTimeout(timer)
+        done({ child, base: m[1], text: () => text })
+      }
+    })
+    child.stderr.on('data', (d) => (text += d))
+    child.on('exit', () => fail(new Error('it ended:\n' + text)))
+  })
+  return ready
+}
+
+const stop = (s) => new Promise((done) => {
+  s.child.on('exit', done)
+  s.child.kill('SIGTERM')
+})
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+})
+const problems = []
+async function open(base, size = { width: 1400, height: 900 }, scheme = 'dark') {
+  const page = await browser.newPage({ viewport: size, colorScheme: scheme })
+  page.on('pageerror', (e) => problems.push(e.message))
+  page.on('console', (m) => {
+    if (/Content Security Policy/i.test(m.text())) problems.push(m.text())
+  })
+  await page.goto(base + '/')
+  return page
+}
+const see = (page, text, timeout = 15_000) => page.getByText(text).first().waitFor({ timeout }).then(() => true, () => false)
+
+const demo = await start(['demo', '--listen', '127.0.0.1:0'])
+const token = demo.text().match(/barkeep_[\w-]{20,}/)?.[0] ?? ''
+try {
+  const page = await open(demo.base)
+  check('the overview says whether the data can be trusted', await see(page, /The data can be trusted|Some data/))
+  check('it is live', await see(page, '● live'))
+  const first = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 1e9)
+  check('something is painted within a second', first < 1000, `${first} ms`)
+
+  await page.getByRole('link', { name: 'System' }).click()
+  await page.getByLabel('Token', { exact: true }).fill(token)
+  await page.getByRole('button', { name: 'Use it' }).click()
+  check('an admin sees the tokens', await page.getByRole('button', { name: 'Make a token' }).waitFor({ timeout: 10_000 }).then(() => true, () => false))
+
+  await page.goto(demo.base + '/#/')
+  await page.getByRole('link', { name: 'DEMO/USDT 1m' }).first().click()
+  check('the worst series opens', await see(page, 'Completeness by day'))
+  await page.waitForFunction(() => document.querySelectorAll('.chart canvas').length > 0)
+  await page.getByRole('button', { name: /^20\d\d-/ }).first().click()
+  check('a gap is explained', await see(page, /had bars around it and none here/))
+  await page.getByLabel('Type of repair').selectOption('reverify')
+  await page.getByLabel('without limits, and now').check()
+  await page.getByRole('button', { name: 'Preview' }).click()
+  check('a plan is previewed', await see(page, /At most [\d,]+ bars change/))
+  await page.getByRole('button', { name: 'Repair', exact: true }).click()
+  await page.getByRole('button', { name: 'Really repair?' }).click()
+  check('a repair is done', await page.locator('.mark', { hasText: 'done' }).first().waitFor({ timeout: 30_000 }).then(() => true, () => false))
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await page.getByRole('button', { name: 'Really undo?' }).click()
+  check('it is undone', await page.locator('.mark', { hasText: 'undone' }).first().waitFor({ timeout: 15_000 }).then(() => true, () => false))
+
+  await page.goto(demo.base + '/#/repairs')
+  await page.getByRole('button', { name: 'Prove it' }).click()
+  check('the journal is proved', await see(page, /entries are as they were written/))
+  await page.goto(demo.base + '/#/endpoints')
+  await page.getByRole('button', { name: 'Test' }).last().click()
+  check('an endpoint is tested', await see(page, /answers in \d+ ms/))
+  await page.goto(demo.base + '/#/quarantine')
+  check('the quarantine shows the raw row', await see(page, /off the grid/))
+
+  await page.goto(demo.base + '/#/import')
+  await page.getByLabel('File to import').setInputFiles({ name: 'EVIL-1h.csv', mimeType: 'text/csv', buffer: Buffer.from('time,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,3\n1704070800000,1,2,0.5,1.5,x\n') })
+  await page.getByRole('button', { name: 'Import', exact: true }).click()
+  check('a dropped file is imported', await see(page, /1 written/))
+
+  const hostile = 'A-^=.:_/b'
+  await fetch(`${demo.base}/v1/bars?symbol=${encodeURIComponent(hostile)}&interval=1h&source=${encodeURIComponent('<img src=x onerror=alert(1)>')}`, {
+    method: 'POST', headers: { Authorization: 'Bearer ' + token }, body: '[[1704067200000,1,2,0.5,1.5,3],[1704067200001,1,2,0.5,"<script>alert(1)</script>",3]]',
+  })
+  let alerted = false
+  page.on('dialog', (d) => {
+    alerted = true
+    void d.dismiss()
+  })
+  await page.goto(demo.base + '/#/series/' + encodeURIComponent(hostile) + '/1h')
+  check('a hostile name is a name', await see(page, hostile))
+  await page.goto(demo.base + '/#/quarantine')
+  await page.waitForTimeout(500)
+  check('hostile values do nothing', !alerted)
+
+  for (const [name, hash] of [['overview', '#/'], ['list', '#/list'], ['series', '#/series/DEMO%2FUSDT/1m'], ['endpoints', '#/endpoints'], ['alerts', '#/alerts'], ['repairs', '#/repairs'], ['quarantine', '#/quarantine'], ['import', '#/import'], ['system', '#/system']]) {
+    for (const [size, scheme] of [[{ width: 1400, height: 900 }, 'dark'], [{ width: 1400, height: 900 }, 'light'], [{ width: 360, height: 740 }, 'dark']]) {
+      const p = await open(demo.base, size, scheme)
+      await p.goto(demo.base + '/' + hash)
+      await p.waitForTimeout(name === 'series' ? 1500 : 500)
+      const wide = await p.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+      check(`${name} fits ${size.width} px`, wide <= 0, `${wide} px too wide`)
+      if (size.width > 400) {
+        // The page's policy keeps scripts out; axe runs beside it.
+        const bad = await p.evaluate(`(async () => { ${axe}; const r = await axe.run(document, { resultTypes: ['violations'] }); return r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => v.id + ' ' + v.nodes.slice(0, 2).map((n) => n.target).join(' ')) })()`).catch((e) => [e.message])
+        check(`${name} in ${scheme} has no serious fault of access`, bad.length === 0, bad.join('; '))
+      }
+      if (shots) await p.screenshot({ path: join(shots, `${name}-${size.width}-${scheme}.png`), fullPage: true })
+      await p.close()
+    }
+  }
+  await page.close()
+} catch (e) {
+  check('the demo', false, String(e))
+} finally {
+  await stop(demo)
+}
+
+// A store of one's own: five years of minutes, many series, a restart.
+const data = await mkdtemp(join(tmpdir(), 'barkeep-e2e-'))
+try {
+  let s = await start(['serve', '--data', data, '--listen', '127.0.0.1:18099'], { BARKEEP_DATA_HEALING_AUTO_REPAIR_ENABLED: 'false' })
+  const admin = (await readFile(join(data, 'token'), 'utf8')).trim()
+  const page = await open(s.base)
+  check('an empty store says what to do', await see(page, 'There are no bars yet'))
+  const send = (symbol, interval, rows) => fetch(`${s.base}/v1/bars?symbol=${symbol}&interval=${interval}`, { method: 'POST', headers: { Authorization: 'Bearer ' + admin, 'Content-Type': 'text/csv' }, body: rows })
+  const years = 5 * 365 * 1440
+  for (let from = 0; from < years; from += 400_000) {
+    const rows = ['time,open,high,low,close,volume']
+    for (let i = from; i < Math.min(years, from + 400_000); i++) {
+      const p = 100 + Math.sin(i / 5000) * 20
+      rows.push(`${1546300800000 + i * 60000},${p.toFixed(2)},${(p + 0.5).toFixed(2)},${(p - 0.5).toFixed(2)},${(p + 0.1).toFixed(2)},1`)
+    }
+    await send('LONG', '1m', rows.join('\n'))
+  }
+  for (let n = 0; n < 10_000; n += 100) {
+    await Promise.all(Array.from({ length: 100 }, (_, k) => send('S' + String(n + k).padStart(5, '0'), '1d', 'time,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,3\n')))
+  }
+  await page.goto(s.base + '/#/list')
+  check('ten thousand series are listed', await see(page, /10,001 of 10,001/, 60_000))
+  const took = await page.evaluate(async () => {
+    const box = document.querySelector('input[type=search]')
+    const begun = performance.now()
+    box.value = 'S0999'
+    box.dispatchEvent(new InputEvent('input', { bubbles: true }))
+    while (!document.body.textContent.includes('10 of 10,001')) await new Promise(requestAnimationFrame)
+    return performance.now() - begun
+  })
+  check('they are filtered within 100 ms', took < 100, `${took} ms`)
+  await page.goto(s.base + '/#/series/LONG/1m')
+  check('five years of minutes open', await see(page, /2,628,000 bars/, 30_000))
+  await page.getByLabel('Shown as').selectOption('1m')
+  await page.waitForTimeout(1500)
+  const frames = await page.evaluate(async () => {
+    const el = document.querySelector('.chart canvas')
+    const box = el.getBoundingClientRect()
+    const fire = (type, x) => el.dispatchEvent(new MouseEvent(type, { bubbles: true, clientX: x, clientY: box.top + 100, buttons: 1 }))
+    let n = 0
+    const begun = performance.now()
+    fire('mousedown', box.left + 200)
+    while (performance.now() - begun < 2000) {
+      await new Promise(requestAnimationFrame)
+      fire('mousemove', box.left + 200 + ((n * 7) % 500))
+      n++
+    }
+    fire('mouseup', box.left + 300)
+    return n / 2
+  })
+  check('the chart moves smoothly', frames > 25, `${frames} frames a second`)
+  console.log(`     ${frames.toFixed(0)} frames a second, filter ${took.toFixed(0)} ms`)
+  await stop(s)
+  check('it says when it is not live', await see(page, /not live/, 10_000))
+  s = await start(['serve', '--data', data, '--listen', '127.0.0.1:18099'])
+  check('and is live again after a restart', await see(page, '● live', 30_000))
+  await stop(s)
+} catch (e) {
+  check('the store', false, String(e))
+} finally {
+  await rm(data, { recursive: true, force: true })
+}
+check('no errors and no violations of the policy', problems.length === 0, problems.slice(0, 3).join('; '))
+await browser.close()
+console.log(`${passed} passed, ${failed} failed`)
+process.exit(failed ? 1 : 0)
