@@ -129,7 +129,7 @@ func parseLine(text string, unit float64) (k lineKey, bar series.Bar, err error)
 		}
 	}
 	if k.key.Interval == 0 {
-		return k, bar, fmt.Errorf("the tag interval is missing: SYMBOL,interval=1m ...")
+		return k, bar, fmt.Errorf("the tag interval is missing, as in SYMBOL,interval=1m")
 	}
 	if err := k.key.Check(); err != nil {
 		return k, bar, err

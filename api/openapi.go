@@ -242,8 +242,7 @@ func schemaOf(t reflect.Type) map[string]any {
 }
 
 func properties(t reflect.Type, props map[string]any) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case name == "-" || !f.IsExported() && !f.Anonymous:

@@ -13,11 +13,24 @@ import (
 // series of a venue share, slots that a stored coarser series proves empty, and
 // the pattern of a collector. It returns those, and the holes that are left.
 func (h *Healer) known(ctx context.Context, s Series, all []Series, scan *Scan, holes []series.Absence) (known, left []series.Absence, err error) {
-	proven, err := h.provenByStored(ctx, s, all, scan, holes)
+	proven, lacking, err := h.provenByStored(ctx, s, all, scan, holes)
 	if err != nil {
 		return nil, nil, err
 	}
 	left, known = without(holes, proven), proven
+	if len(lacking) > 0 {
+		// A coarser bar shows trades: these are holes indeed.
+		var marked []series.Absence
+		for _, o := range withinAll(left, lacking) {
+			if o.State == series.StateMissing && o.Note.Reason == "" {
+				o.Note.Reason = "a coarser bar shows trades that are missing here"
+				marked = append(marked, o)
+			}
+		}
+		left = append(without(left, marked), marked...)
+		slices.SortFunc(left, func(a, b series.Absence) int { return int(a.From - b.From) })
+		known = append(known, marked...)
+	}
 	why, skipped := pattern(scan)
 	if why == "" { // what a collector leaves out it leaves out of every series
 		down, err := h.outages(ctx, s, all, scan, left)
@@ -238,11 +251,12 @@ func pattern(scan *Scan) (why string, skipped int64) {
 
 // provenByStored finds the slots of holes that a stored coarser series of the
 // symbol proves to be without trades.
-func (h *Healer) provenByStored(ctx context.Context, s Series, all []Series, scan *Scan, holes []series.Absence) ([]series.Absence, error) {
+//
+// lacking are the slots of coarser bars that show more than there is.
+func (h *Healer) provenByStored(ctx context.Context, s Series, all []Series, scan *Scan, holes []series.Absence) (out []series.Absence, lacking []series.Run, err error) {
 	if !s.Interval.Intraday() || len(holes) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	var out []series.Absence
 	for _, c := range all {
 		if c.Symbol != s.Symbol || c.Bars == 0 || c.Interval.Width() <= s.Interval.Width() || !s.Interval.Divides(c.Interval) || c.Interval.Width() > series.Day {
 			continue
@@ -250,16 +264,19 @@ func (h *Healer) provenByStored(ctx context.Context, s Series, all []Series, sca
 		for _, span := range coarseSpans(c.Grid, s.Grid, without(holes, out)) {
 			var bars series.Columns
 			if err := h.store.Read(ctx, c.Key, span, &bars); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			proven, _, err := h.prove(ctx, s, c.Grid, &bars, scan, without(holes, out))
+			proven, refused, err := h.prove(ctx, s, c.Grid, &bars, scan, without(holes, out))
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			out = append(out, proven...)
+			for _, r := range refused {
+				lacking = append(lacking, s.Grid.Run(r))
+			}
 		}
 	}
-	return out, nil
+	return out, series.Normalize(lacking), nil
 }
 
 // coarseSpans are the spans of coarse bars that touch holes.
@@ -338,7 +355,7 @@ func within(holes []series.Absence, run series.Run) (out []series.Absence) {
 	})
 	for ; i < len(holes) && holes[i].From < run.To; i++ {
 		o := holes[i]
-		if o.Run = o.Intersect(run); !o.Run.Empty() {
+		if o.Run = o.Intersect(run); !o.Empty() {
 			out = append(out, o)
 		}
 	}

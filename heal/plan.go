@@ -216,9 +216,7 @@ func (h *Healer) planSeries(ctx context.Context, s Series, all []Series, r Reque
 	if r.Type == Auto && pol.Strategy == BySize {
 		ask = slices.DeleteFunc(slices.Clone(holes), func(o series.Absence) bool { return o.Len() <= pol.MediumGap })
 	}
-	if err := h.planWindows(ctx, p, s, scan, ask, now); err != nil {
-		return nil, 0, err
-	}
+	h.planWindows(ctx, p, s, scan, ask, now)
 	if r.Type == Auto {
 		p.planFills(holes, pol)
 	}
@@ -264,18 +262,18 @@ func due(holes []series.Absence, r Request, now series.Time, waiting *int64) []s
 }
 
 // planWindows groups holes into questions.
-func (h *Healer) planWindows(ctx context.Context, p *SeriesPlan, s Series, scan *Scan, holes []series.Absence, now series.Time) error {
+func (h *Healer) planWindows(ctx context.Context, p *SeriesPlan, s Series, scan *Scan, holes []series.Absence, now series.Time) {
 	if len(holes) == 0 {
-		return nil
+		return
 	}
 	if h.source == nil {
 		p.NoAsk = "no source is configured"
-		return nil
+		return
 	}
 	reach, err := h.source.Reach(ctx, s.Key)
 	if err != nil {
 		p.NoAsk = err.Error()
-		return nil
+		return
 	}
 	p.Sources, p.every = reach.Sources, reach.Every
 	page := max(reach.Page, 1)
@@ -289,7 +287,7 @@ func (h *Healer) planWindows(ctx context.Context, p *SeriesPlan, s Series, scan 
 		if o.From < from {
 			old := series.Run{From: o.From, To: min(o.To, from)}
 			p.Explain = append(p.Explain, p.step(old, Step{State: series.StateUnavailable, Reason: "older than the sources reach: " + strings.Join(reach.Sources, ", ")}))
-			if o.From = old.To; o.Run.Empty() {
+			if o.From = old.To; o.Empty() {
 				continue
 			}
 		}
@@ -313,7 +311,6 @@ func (h *Healer) planWindows(ctx context.Context, p *SeriesPlan, s Series, scan 
 	}
 	p.planAudit(s, reach, holes, from)
 	slices.SortStableFunc(p.Windows, func(a, b Step) int { return cmp.Compare(b.Value, a.Value) })
-	return nil
 }
 
 // planAudit asks for coarser bars first where they cost a fraction of the

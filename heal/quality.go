@@ -307,7 +307,7 @@ func (h *Healer) InspectAll(ctx context.Context) error {
 		}
 		v, err := json.Marshal(x)
 		if err == nil {
-			err = h.store.PutRecords(ctx, []Record{{Kind: kindInspected, Name: s.Key.String(), Value: v}})
+			err = h.store.PutRecords(ctx, []Record{{Kind: kindInspected, Name: s.String(), Value: v}})
 		}
 		if err != nil {
 			return err

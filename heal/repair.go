@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -127,10 +128,7 @@ func (h *Healer) keep(x *Repair) {
 func (x *Repair) clone() Repair {
 	out := *x
 	out.Outcomes = slices.Clone(x.Outcomes)
-	out.States = make(map[string]int64, len(x.States))
-	for k, v := range x.States {
-		out.States[k] = v
-	}
+	out.States = maps.Clone(x.States)
 	return out
 }
 

@@ -151,7 +151,7 @@ func findShifts(g series.Grid, a, b *series.Columns) []Finding {
 		for to > from && !nearer(to-1, lag) {
 			to--
 		}
-		if n := len(out) - 1; to-from >= shiftWindow/2 && !(n >= 0 && out[n].From == a.Time[from]) {
+		if n := len(out) - 1; to-from >= shiftWindow/2 && (n < 0 || out[n].From != a.Time[from]) {
 			out = append(out, Finding{
 				Rule: ruleShiftID, Version: 1, Severity: Suspicious, Action: NeedsWitness,
 				From: a.Time[from], To: g.Time(g.SlotAt(a.Time[to-1]) + 1), Bars: to - from,

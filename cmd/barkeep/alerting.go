@@ -141,7 +141,7 @@ func (w *watcher) conditions(ctx context.Context) ([]alert.Condition, error) {
 	}
 	cfg := &w.app.cfg.Config
 	for _, s := range d.Series {
-		name := s.Key.String()
+		name := s.String()
 		if s.Score != nil && *s.Score < cfg.AlertScore {
 			add("quality_low", name, *s.Score, cfg.AlertScore, "the score is %.4f, %d bars are missing", *s.Score, s.Missing)
 		}

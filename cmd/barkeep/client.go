@@ -64,7 +64,7 @@ func (a *app) connectToChange() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := a.openPool(a.bansFile(), nil)
+	pool, err := a.openPool(a.bansFile())
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

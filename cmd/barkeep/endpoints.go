@@ -169,8 +169,8 @@ func readEndpoint(at, group string, x any) (e fetch.Endpoint, on bool, errs []er
 }
 
 func yamlKeys(t reflect.Type) (out []string) {
-	for i := range t.NumField() {
-		out = append(out, t.Field(i).Tag.Get("yaml"))
+	for f := range t.Fields() {
+		out = append(out, f.Tag.Get("yaml"))
 	}
 	return out
 }
@@ -220,14 +220,14 @@ func builtinEndpoints() []fetch.Endpoint {
 
 // openPool makes the endpoints of the configuration, or those that are built
 // in. state keeps bans over restarts; empty keeps none.
-func (a *app) openPool(state string, observe func(fetch.Event)) (*fetch.Pool, error) {
+func (a *app) openPool(state string) (*fetch.Pool, error) {
 	list := a.cfg.endpoints
 	if list == nil {
 		list = builtinEndpoints()
 	}
 	p, err := fetch.New(fetch.Options{
 		Endpoints: list, Balance: a.cfg.Balance, State: state, PerHost: a.cfg.PerHost, Hedge: a.cfg.Hedge,
-		ProbeEvery: a.cfg.ProbeEvery, Logger: a.logger(), Observe: observe,
+		ProbeEvery: a.cfg.ProbeEvery, Logger: a.logger(),
 	})
 	if err != nil {
 		return nil, errors.Join(errors.New("the endpoints of the configuration cannot be used"), err)

@@ -14,7 +14,7 @@ func (a *app) endpointsCommand() *cobra.Command {
 		Short: "List the configured endpoints",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			p, err := a.openPool("", nil)
+			p, err := a.openPool("")
 			if err != nil {
 				return err
 			}
@@ -34,7 +34,7 @@ func (a *app) endpointsCommand() *cobra.Command {
 		Use:   "test [NAME...]",
 		Short: "Ask the endpoints whether they work",
 		RunE: func(c *cobra.Command, names []string) error {
-			p, err := a.openPool("", nil)
+			p, err := a.openPool("")
 			if err != nil {
 				return err
 			}

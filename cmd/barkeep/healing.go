@@ -10,7 +10,6 @@ import (
 	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/heal/healpool"
 	"github.com/barkeepdb/barkeep/heal/healstore"
-	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
 )
 
@@ -83,7 +82,7 @@ func (h *healing) heals(ctx context.Context, auto func() bool) error {
 	defer func() {
 		cancel()
 		if !over {
-			<-done
+			_ = h.ended(done) // it was told to end
 		}
 	}()
 	if err := errors.Join(h.InspectAll(ctx), h.KeepScores(ctx)); err != nil && ctx.Err() == nil {
@@ -106,15 +105,5 @@ func (h *healing) heals(ctx context.Context, auto func() bool) error {
 	}
 }
 
-// keyOf is the series that flags name.
-func keyOf(symbol, interval string) (series.Key, error) {
-	i, err := series.ParseInterval(interval)
-	if err != nil {
-		return series.Key{}, usagef("--interval: %w", err)
-	}
-	k := series.Key{Symbol: symbol, Interval: i}
-	if err := k.Check(); err != nil {
-		return k, usageError{err}
-	}
-	return k, nil
-}
+// ended waits for the healer.
+func (h *healing) ended(done <-chan error) error { return <-done }

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"github.com/barkeepdb/barkeep/api"
-	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/storage"
 )
 
@@ -123,13 +122,6 @@ func (l *liveConfig) Change(values map[string]string, actor string) (restart []s
 	// What needs a restart stays as it is until then.
 	cfg.Healing, cfg.AutoRepair = trial.Healing, trial.AutoRepair
 	return restart, l.apply()
-}
-
-// policy is how the healer decides.
-func (l *liveConfig) policy() heal.Policy {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.app.cfg.Healing
 }
 
 // Reload reads the file and the environment again and puts into effect what

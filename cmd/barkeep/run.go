@@ -94,7 +94,8 @@ func (a *app) root() *cobra.Command {
 		Use:   "barkeep",
 		Short: "The market-data database that heals itself",
 		Long: "Barkeep keeps OHLCV bars, knows which are missing and why, and serves them.\n" +
-			"This version imports, finds gaps and serves; healing comes next.",
+			"It asks exchanges and vendors for what is missing, believes them as far as they agree\n" +
+			"with what is stored, and can take back every change.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -68,7 +68,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	defer end()
 	h := a.healing // a demo brings its own
 	if h == nil {
-		pool, err := a.openPool(a.bansFile(), nil)
+		pool, err := a.openPool(a.bansFile())
 		if err != nil {
 			return errors.Join(err, l.Close())
 		}
