@@ -27,6 +27,9 @@ type barQuery struct {
 	columns storage.Columns // 0: all
 	cursor  *cursor
 	past    storage.PastOptions
+
+	minQuality float64 // least completeness of the answer; 0 is none
+	violation  string  // what a lower one does: error or warn
 }
 
 // fills are the ways to treat slots without a bar; the first is the default.
@@ -70,7 +73,8 @@ func parseBarQuery(r *http.Request) (barQuery, error) {
 		}
 	}
 	q.past = p.past()
-	p.later("min_quality")
+	q.minQuality = p.share("min_quality")
+	q.violation = p.choice("on_violation", "error", "warn")
 	return q, p.done()
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 
@@ -33,6 +34,17 @@ func (s *Server) getBars(c *gin.Context) {
 	if a.scan, err = scan(c, v, src, a.span.Intersect(src.stored())); err != nil {
 		fail(c, err)
 		return
+	}
+	if q.minQuality > 0 {
+		if share := a.completeness(); share < q.minQuality {
+			if q.violation == "error" {
+				fail(c, &Error{http.StatusConflict, "below_min_quality", fmt.Sprintf(
+					"the bars of %s in this span are complete to %.6f, and min_quality is %g: GET /v1/gaps says what is missing; heal it, lower min_quality, or say on_violation=warn",
+					q.key, share, q.minQuality), "min_quality"})
+				return
+			}
+			c.Header("X-Barkeep-Quality", fmt.Sprintf("%.6f", share))
+		}
 	}
 	span := a.span
 	if q.cursor != nil && q.desc {
@@ -91,6 +103,21 @@ type answer struct {
 	name   func(series.SourceID) string
 
 	calendars *series.Calendars
+}
+
+// completeness is the share of expected slots that have a bar, or are known to
+// have had no trades. What was never looked at is not complete.
+func (a answer) completeness() float64 {
+	if a.scan.Expected == 0 {
+		return 0
+	}
+	lacking := int64(0)
+	for _, g := range a.scan.Gaps {
+		if g.State != series.StateNoTrade {
+			lacking += g.Len()
+		}
+	}
+	return 1 - float64(lacking)/float64(a.scan.Expected)
 }
 
 // scan finds the gaps of src in span. It reads summaries, not bars.

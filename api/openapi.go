@@ -57,6 +57,8 @@ var parameterDocs = map[string]struct {
 	"org":           {"Taken and not used", text()},
 	"bucket":        {"Taken and not used", text()},
 	"db":            {"Taken and not used", text()},
+	"min_quality":   {"Least completeness of the answer, from 0 to 1", map[string]any{"type": "number", "minimum": 0, "maximum": 1}},
+	"on_violation":  {"What a lower completeness does", choice("error", "warn")},
 	"against":       {"Symbol of a second series of the same instrument, to find shifted stretches", text()},
 	"severity":      {"Only of this severity", text()},
 	"history":       {"Also those that have ended", choice("false", "true")},

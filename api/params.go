@@ -62,13 +62,17 @@ func (p *params) choice(name string, names ...string) string {
 	return v
 }
 
-// later refuses parameters that the contract names and this version lacks.
-func (p *params) later(names ...string) {
-	for _, name := range names {
-		if p.text(name) != "" && p.err == nil {
-			p.err = &Error{501, "not_supported_yet", name + " is not supported by this version: leave it out", name}
-		}
+// share returns a number from 0 to 1; absent is 0.
+func (p *params) share(name string) float64 {
+	v := p.text(name)
+	if v == "" {
+		return 0
 	}
+	x, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(x >= 0 && x <= 1) {
+		p.fail(name, "%s %q is not a number from 0 to 1", name, v)
+	}
+	return x
 }
 
 func (p *params) flag(name string) bool { return p.choice(name, "false", "true") == "true" }

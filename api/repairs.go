@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -159,7 +160,7 @@ func (s *Server) cancelRepair(c *gin.Context) {
 
 func (s *Server) getQuality(c *gin.Context) {
 	p := parseQuery(c.Request.URL.RawQuery)
-	symbol, interval := p.symbol(), p.interval("interval")
+	symbol, interval, past := p.symbol(), p.interval("interval"), p.past()
 	if err := p.done(); err != nil {
 		fail(c, err)
 		return
@@ -173,11 +174,29 @@ func (s *Server) getQuality(c *gin.Context) {
 		fail(c, err)
 		return
 	}
+	view, done, err := s.scanner(past)
+	if err != nil {
+		fail(c, err)
+		return
+	}
+	defer done()
 	out := make([]*heal.Quality, 0, len(infos))
 	for _, info := range infos {
-		q, err := h.QualityOf(c, healSeries(info))
+		var q *heal.Quality
+		var err error
+		if past == (storage.PastOptions{}) {
+			q, err = h.QualityOf(c, healSeries(info))
+		} else {
+			var cov storage.Coverage
+			if cov, err = view.Coverage(c, info.Key, series.Span{}); err == nil {
+				q = heal.QualityThen(info.Key, &heal.Coverage{Grid: cov.Grid, Run: cov.Run, States: cov.States, Runs: cov.Runs})
+			}
+		}
 		if err == nil && symbol != "" {
 			q.History, err = h.History(c, info.Key)
+			if past.At != 0 {
+				q.History = slices.DeleteFunc(q.History, func(x heal.Scored) bool { return x.Time > past.At })
+			}
 		}
 		if err != nil {
 			fail(c, err)

@@ -55,7 +55,7 @@ func (s *Server) table() []route {
 		{post, "/alerts/:id/resolve", Operator, "End an alert", "", nil, alert.Alert{}, s.resolveAlert},
 		{post, "/system/restart", Admin, "Restart what works in the background", "", nil, nil, s.postRestart},
 
-		{get, "/v1/bars", Reader, "Bars", spanQuery + " limit order fill asof causal columns format cursor resample_from", nil, nil, s.getBars},
+		{get, "/v1/bars", Reader, "Bars", spanQuery + " limit order fill asof causal min_quality on_violation columns format cursor resample_from", nil, nil, s.getBars},
 		{post, "/v1/bars", Operator, "Write bars", seriesQuery + " source on_conflict format", nil, writeResult{}, s.postBars},
 		{del, "/v1/bars", Operator, "Delete bars", spanQuery + " all", nil, nil, s.deleteBars},
 		{get, "/v1/latest", Reader, "The last bar of series", seriesQuery, nil, nil, s.getLatest},
@@ -69,7 +69,7 @@ func (s *Server) table() []route {
 
 		{get, "/v1/gaps", Reader, "Gaps", spanQuery + " state limit asof causal", nil, nil, s.getGaps},
 		{get, "/v1/coverage", Reader, "Slots by state", spanQuery + " limit asof causal", nil, nil, s.getCoverage},
-		{get, "/v1/quality", Reader, "Scores and their parts", seriesQuery, nil, nil, s.getQuality},
+		{get, "/v1/quality", Reader, "Scores and their parts", seriesQuery + " asof causal", nil, nil, s.getQuality},
 		{get, "/v1/explain", Reader, "Everything known of one slot", seriesQuery + " at", nil, explained{}, s.getExplain},
 		{get, "/v1/quarantine", Reader, "Bars that were refused or set aside", seriesQuery + " limit", nil, struct {
 			Quarantine []entryJSON `json:"quarantine"`

@@ -127,6 +127,15 @@ func (h *Healer) QualityOf(ctx context.Context, s Series) (*Quality, error) {
 	return q, nil
 }
 
+// QualityThen rates a series by its coverage at an earlier time: completeness
+// and validity; the others are not known of the past.
+func QualityThen(key series.Key, c *Coverage) *Quality {
+	q := &Quality{Key: key, History: []Scored{}}
+	q.Parts.Completeness, q.Parts.Validity, q.Worst = rate(c)
+	q.Score = q.Parts.score()
+	return q
+}
+
 func (p Parts) score() *float64 {
 	if p.Completeness == nil {
 		return nil

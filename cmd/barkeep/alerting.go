@@ -115,17 +115,17 @@ func (w *watcher) watch(ctx context.Context, e *alert.Engine, every time.Duratio
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
 		cs, err := w.conditions(ctx)
 		if err == nil {
 			err = e.Evaluate(ctx, cs)
 		}
 		if err != nil {
 			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
 		}
 	}
 }

@@ -69,6 +69,9 @@ func (h *healing) close() error {
 	return nil
 }
 
+// settleStart is how long a server leaves the rules alone after its start.
+const settleStart = 15 * time.Second
+
 // heals keeps the healer at work until ctx ends, and the scores of all series.
 func (h *healing) heals(ctx context.Context, auto func() bool) error {
 	scores := time.NewTicker(time.Hour)
@@ -85,14 +88,17 @@ func (h *healing) heals(ctx context.Context, auto func() bool) error {
 			_ = h.ended(done) // it was told to end
 		}
 	}()
-	if err := errors.Join(h.InspectAll(ctx), h.KeepScores(ctx)); err != nil && ctx.Err() == nil {
-		return err
-	}
+	first := time.NewTimer(settleStart)
+	defer first.Stop()
 	for {
 		select {
 		case err := <-done:
 			over = true
 			return err
+		case <-first.C:
+			if err := errors.Join(h.InspectAll(ctx), h.KeepScores(ctx)); err != nil && ctx.Err() == nil {
+				return err
+			}
 		case <-inspect.C:
 			if err := h.InspectAll(ctx); err != nil && ctx.Err() == nil {
 				return err

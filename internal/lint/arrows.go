@@ -83,7 +83,7 @@ func forbidden(s *source, row arrow, imp string) string {
 	switch {
 	case isOwn && within(dir, "cmd"):
 		return "nobody imports a program"
-	case isOwn && within(dir, "api") && !within(s.dir(), "cmd") && !s.test():
+	case isOwn && within(dir, "api") && !within(s.dir(), "cmd") && !within(s.dir(), "api") && !s.test():
 		return "only cmd starts a server"
 	case s.test():
 		return ""
