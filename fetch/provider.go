@@ -216,6 +216,9 @@ type Page struct {
 	// rows do not show it: a vendor that cut the answer says where. Empty
 	// leaves it to [Settle].
 	Spoken series.Span
+	// Whole says that all of Spoken was seen, so that it does not begin with the
+	// first row.
+	Whole bool
 	// Refused are rows that could not be read, each with the reason.
 	Refused []Refusal
 }

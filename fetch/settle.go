@@ -384,7 +384,7 @@ func (s *settling) known(p Page, known, bad []series.Run, asked series.Run) []se
 	// What has not ended is not absent yet.
 	ended := s.out.ended
 	_, bounded := s.info.Horizon[s.q.Interval]
-	clamps := s.info.EndAnchored || bounded
+	clamps := (s.info.EndAnchored || bounded) && !p.Whole
 	located := series.Union(nil, known, bad)
 	located = series.Union(nil, located, s.blank)
 	if len(located) == 0 {

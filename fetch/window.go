@@ -188,7 +188,9 @@ func (x *window) ask(ctx context.Context, c *candidate, part series.Run) {
 	lead := part
 	if part.From == x.run.From && part.From > x.asking.run.From && c.most >= overlapLeast {
 		lead.From--
+		// The bar before takes the place of the last one where no more are allowed.
 		lead.To = min(lead.To, lead.From+series.Slot(c.most))
+		part = part.Intersect(lead)
 	}
 	begun := time.Now()
 	s, by, err := x.hedged(ctx, c, lead)
@@ -314,7 +316,7 @@ func (x *window) fetch(ctx context.Context, c *candidate, part series.Run, patie
 			return nil, err
 		}
 		all.Rows, all.Refused = append(all.Rows, page.Rows...), append(all.Refused, page.Refused...)
-		all.Spoken, all.Next = page.Spoken, page.Next
+		all.Spoken, all.Next, all.Whole = page.Spoken, page.Next, page.Whole
 		if page.Next == "" || len(all.Rows) > maxRows {
 			break // what is cut off is not spoken for, and asked next
 		}

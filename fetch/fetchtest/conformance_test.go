@@ -43,8 +43,27 @@ var symbols = map[string]string{
 	"bitfinex": "tBTCUSD", "kucoin": "BTC-USDT", "gateio": "BTC_USDT", "hyperliquid": "BTC",
 }
 
-// exchange asks the simulator what the provider asks.
+// exchange asks the simulator what the provider asks, page by page.
 func exchange(t *testing.T, h http.Handler, p fetch.Provider, q fetch.Query) (fetch.Page, error) {
+	t.Helper()
+	var all fetch.Page
+	for range 100 {
+		page, err := exchangeOne(t, h, p, q)
+		if err != nil {
+			return page, err
+		}
+		all.Rows, all.Refused, all.Spoken = append(all.Rows, page.Rows...), append(all.Refused, page.Refused...), page.Spoken
+		all.Whole = page.Whole
+		if page.Next == "" {
+			return all, nil
+		}
+		q.Cursor = page.Next
+	}
+	t.Fatal("the pages have no end")
+	return all, nil
+}
+
+func exchangeOne(t *testing.T, h http.Handler, p fetch.Provider, q fetch.Query) (fetch.Page, error) {
 	t.Helper()
 	r, err := p.Request(q)
 	if err != nil {

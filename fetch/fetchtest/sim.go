@@ -2,6 +2,7 @@ package fetchtest
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -294,6 +295,10 @@ func kraken(w http.ResponseWriter, r *http.Request, m *Market, _ int) {
 		return
 	}
 	q := r.URL.Query()
+	if strings.HasSuffix(r.URL.Path, "/Trades") && q.Get("pair") == m.Symbol {
+		krakenTrades(w, r, m)
+		return
+	}
 	i, ok := minutes(q.Get("interval"))
 	switch {
 	case q.Get("pair") != m.Symbol:
@@ -320,6 +325,42 @@ func kraken(w http.ResponseWriter, r *http.Request, m *Market, _ int) {
 		return fmt.Sprintf(`[%d,%s,%s,%d]`, int64(c.Time[n]/1000), quoted(c.Open[n], c.High[n], c.Low[n], c.Close[n], c.Close[n]), quoted(c.Volume[n]), trades(c, n))
 	})
 	reply(w, 200, fmt.Sprintf(`{"error":[],"result":{"X%s":%s,"last":%d}}`, m.Symbol, rows, int64(last/1000)))
+}
+
+// krakenTrades gives the trades behind since, 1,000 a page: four for each bar
+// that traded, at its open, high, low and close.
+func krakenTrades(w http.ResponseWriter, r *http.Request, m *Market) {
+	since, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
+	if err != nil {
+		reply(w, 200, `{"error":["EGeneral:Invalid arguments"]}`)
+		return
+	}
+	var c *series.Columns
+	var width series.Time
+	for i, x := range m.Bars {
+		c, width = x, i.Width()
+	}
+	from, _ := slices.BinarySearch(c.Time, series.Time(since/1_000_000)-width)
+	var rows []string
+	last := since
+	for n := from; n < c.Len() && len(rows) < 1000; n++ {
+		if c.Volume[n] == 0 {
+			continue
+		}
+		all := int64(math.Round(c.Volume[n] * 1e8))
+		for k, price := range []float64{c.Open[n], c.High[n], c.Low[n], c.Close[n]} {
+			ms := int64(c.Time[n]) + int64(k)*int64(width)/4
+			part := all / 4
+			if k == 3 {
+				part = all - 3*(all/4)
+			}
+			if ns := ms*1_000_000 + int64(k); ns > since && ms <= int64(m.Now()) && len(rows) < 1000 {
+				rows = append(rows, fmt.Sprintf(`["%s","%d.%08d",%d.%03d%06d,"b","l","",%d]`, num(price), part/1e8, part%1e8, ms/1000, ms%1000, k, n))
+				last = ns
+			}
+		}
+	}
+	reply(w, 200, fmt.Sprintf(`{"error":[],"result":{"X%s":[%s],"last":"%d"}}`, m.Symbol, strings.Join(rows, ","), last))
 }
 
 // okx has exclusive cursors, the newest first, and 1,440 bars on the quick

@@ -1,5 +1,6 @@
 // Package kraken reads bars of Kraken: OHLC of the spot market, which reaches
-// 720 bars back, and the charts of the futures market.
+// 720 bars back, its trades for what lies behind, and the charts of the futures
+// market.
 package kraken
 
 import (
@@ -23,7 +24,7 @@ var minutes = map[series.Interval]string{
 
 func seconds(t series.Time) string { return strconv.FormatInt(int64(t/1000), 10) }
 
-// Spot is the OHLC route of the spot market.
+// Spot is the spot market: OHLC, and trades for what lies behind it.
 func Spot() fetch.Provider {
 	v := &wire.Vendor{}
 	v.Facts = fetch.Info{
@@ -34,17 +35,26 @@ func Spot() fetch.Provider {
 		Grace: 2 * time.Second, Auth: fetch.AuthNone,
 		Limits: []fetch.Limit{{Cost: 1, Window: time.Second, Scope: fetch.PerIP}},
 	}
+	v.Facts.Paged = true
 	for i := range minutes {
-		v.Facts.Horizon[i] = fetch.Horizon{Bars: keeps}
+		if i.Width() > series.Hour { // those of an hour and less are made of trades behind it
+			v.Facts.Horizon[i] = fetch.Horizon{Bars: keeps}
+		}
 	}
 	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
+		if deep(q) {
+			return askTrades(q), nil
+		}
 		// since is exclusive and names open times; there is no end.
 		return fetch.Request{Path: "/0/public/OHLC", Query: wire.Form("pair", q.Symbol, "interval", name, "since", seconds(q.Span.From-1000))}, nil
 	}
-	v.Read = func(_ fetch.Query, a fetch.Answer) (fetch.Page, error) {
+	v.Read = func(q fetch.Query, a fetch.Answer) (fetch.Page, error) {
 		result, err := spotAnswer(a)
 		if err != nil {
 			return fetch.Page{}, err
+		}
+		if isTrades(result) {
+			return trades(q, result)
 		}
 		return ohlc(result)
 	}
