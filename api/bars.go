@@ -57,6 +57,9 @@ func (s *Server) getBars(c *gin.Context) {
 		fail(c, err)
 		return
 	}
+	if inPieces(c, q) && s.servePieces(c, a, in) {
+		return
+	}
 	s.stream(c, a, in)
 }
 

@@ -62,6 +62,7 @@ type Server struct {
 	backups chan struct{} // holds one while a backup is made
 	engine  *gin.Engine
 	events  *events
+	pieces  rangedFiles
 	schema  []byte // the OpenAPI document
 }
 

@@ -111,7 +111,15 @@ func load(path string, environ []string, flags map[string]string) (*loaded, erro
 	lay(fromFlag, k)
 
 	for _, s := range settings {
-		if err := s.set(&l.Config, l.values[s.key]); err != nil {
+		value := l.values[s.key]
+		if s.secret {
+			var err error
+			if value, err = unseal(l.values["data"], value); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w%s", s.key, err, l.where(s)))
+				continue
+			}
+		}
+		if err := s.set(&l.Config, value); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w%s", s.key, err, l.where(s)))
 		}
 	}

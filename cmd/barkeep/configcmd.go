@@ -57,7 +57,7 @@ func (a *app) configCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.AddCommand(check, show, initialise)
+	c.AddCommand(check, show, initialise, a.sealCommand())
 	return c
 }
 
