@@ -29,8 +29,8 @@ func undoStore(t *testing.T, now *series.Time) *Store {
 	return s
 }
 
-// put writes bars of one price at the given minutes.
-func putPrice(t *testing.T, ctx context.Context, s *Store, price float64, minutes ...int) {
+// putPrice writes bars of one price at the given minutes.
+func putPrice(ctx context.Context, t *testing.T, s *Store, price float64, minutes ...int) {
 	t.Helper()
 	c := &series.Columns{}
 	for _, m := range minutes {
@@ -68,10 +68,10 @@ func TestUndoKeeps(t *testing.T) {
 	ctx := context.Background()
 	mine := WithNote(ctx, Note{Repair: "r"})
 	other := WithNote(ctx, Note{Actor: "ann"})
-	putPrice(t, ctx, s, 1, 1, 2, 3)
-	putPrice(t, mine, s, 2, 1, 2, 3, 4, 5)
-	putPrice(t, other, s, 3, 2, 5) // stays
-	putPrice(t, mine, s, 4, 2)     // goes back to what ann wrote
+	putPrice(ctx, t, s, 1, 1, 2, 3)
+	putPrice(mine, t, s, 2, 1, 2, 3, 4, 5)
+	putPrice(other, t, s, 3, 2, 5) // stays
+	putPrice(mine, t, s, 4, 2)     // goes back to what ann wrote
 	u, err := s.Undo(ctx, JournalOptions{Repair: "r"})
 	if err != nil {
 		t.Fatal(err)
@@ -96,11 +96,11 @@ func TestUndoForming(t *testing.T) {
 	s := undoStore(t, &now)
 	ctx := context.Background()
 	mine := WithNote(ctx, Note{Repair: "r"})
-	putPrice(t, mine, s, 1, 9, 10) // 10 is forming
+	putPrice(mine, t, s, 1, 9, 10) // 10 is forming
 	now += series.Minute           // 11 is
-	putPrice(t, ctx, s, 2, 10, 11)
+	putPrice(ctx, t, s, 2, 10, 11)
 	now += series.Minute
-	putPrice(t, mine, s, 3, 11)
+	putPrice(mine, t, s, 3, 11)
 	u, err := s.Undo(ctx, JournalOptions{Repair: "r"})
 	if err != nil {
 		t.Fatal(err)
@@ -118,8 +118,8 @@ func TestUndoMoved(t *testing.T) {
 	s := undoStore(t, &now)
 	ctx := context.Background()
 	mine := WithNote(ctx, Note{Repair: "r"})
-	putPrice(t, ctx, s, 1, 1, 2, 2000) // the block of 2000 is the tail, which is not folded
-	putPrice(t, mine, s, 2, 1, 2, 3)
+	putPrice(ctx, t, s, 1, 1, 2, 2000) // the block of 2000 is the tail, which is not folded
+	putPrice(mine, t, s, 2, 1, 2, 3)
 	st, err := s.known(undoKey)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestUndoMoved(t *testing.T) {
 	if err := s.planUndo(ctx, undoKey, seqs, nil, &p); err != nil {
 		t.Fatal(err)
 	}
-	putPrice(t, ctx, s, 3, 3)
+	putPrice(ctx, t, s, 3, 3)
 	var out Undone
 	if err := s.putBack(context.WithValue(ctx, steadyKey{}, x), st, &p, &out); !errors.Is(err, errMoved) || out.Removed != 0 {
 		t.Fatal(err, out)
