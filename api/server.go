@@ -3,12 +3,14 @@ package api
 import (
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/barkeepdb/barkeep/api/alert"
 	"github.com/barkeepdb/barkeep/heal"
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // Options configure the API. Store is needed; the zero value of the rest is
@@ -63,7 +65,10 @@ type Server struct {
 	engine  *gin.Engine
 	events  *events
 	pieces  rangedFiles
-	schema  []byte // the OpenAPI document
+	schema  []byte                     // the OpenAPI document
+	looked  atomic.Pointer[DataHealth] // the last look at the data, without its series
+	counted counted                    // of KeepMetrics
+	rolled  [len(steps)]series.Time    // up to when KeepMetrics has summed up
 }
 
 // New returns the API over o.Store. It puts gin into release mode, which gin
@@ -83,6 +88,7 @@ func New(o Options) *Server {
 		guard: newGuard(o), metrics: newMetrics(o.Store), backups: make(chan struct{}, 1),
 		events: newEvents(),
 	}
+	s.metrics.registry.MustRegister(liveCollector{s})
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	// The address of the peer is the only one that is true: nobody's

@@ -95,6 +95,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	if a.cfg.ReportEvery > 0 {
 		parts.start("report", func(ctx context.Context) error { return writeReports(ctx, handler, dir, a.cfg.ReportEvery) })
 	}
+	parts.start("history", func(ctx context.Context) error { return keepMetrics(ctx, handler) })
 	defer parts.end()
 	defer end()
 	w := &watcher{app: a, store: s, server: handler, healing: h, parts: parts}
