@@ -152,9 +152,13 @@ func (s *Server) routes() {
 				r.handle(c)
 			}
 		}
-		s.engine.Handle(r.method, r.path, need, handle)
+		chain := []gin.HandlerFunc{need, handle}
+		if s.gate.guards(r.path) {
+			chain = []gin.HandlerFunc{need, s.gate.enter, handle}
+		}
+		s.engine.Handle(r.method, r.path, chain...)
 		if r.method == http.MethodGet { // gin does not answer HEAD by itself
-			s.engine.Handle(http.MethodHead, r.path, need, handle)
+			s.engine.Handle(http.MethodHead, r.path, chain...)
 		}
 	}
 }

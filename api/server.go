@@ -42,6 +42,9 @@ type Options struct {
 	Hosts []string
 	// MaxBody bounds the body of a request in bytes; 0 is 64 MiB.
 	MaxBody int64
+	// MaxRunning bounds how many requests for data are answered at a time; 0 is
+	// 128. The rest is refused with 503.
+	MaxRunning int
 	// Version is told by /health.
 	Version string
 	// Now is the clock; nil is the wall clock.
@@ -60,6 +63,7 @@ type Server struct {
 	now     func() time.Time
 	started time.Time
 	guard   guard
+	gate    *gate
 	metrics *metrics
 	backups chan struct{} // holds one while a backup is made
 	engine  *gin.Engine
@@ -89,6 +93,7 @@ func New(o Options) *Server {
 		events: newEvents(),
 	}
 	s.metrics.registry.MustRegister(liveCollector{s})
+	s.gate = newGate(o.MaxRunning, s.metrics.registry)
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	// The address of the peer is the only one that is true: nobody's

@@ -80,7 +80,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	parts := newSupervisor(ending, logger)
 	alerts := a.newAlerts(s)
 	handler := api.New(api.Options{
-		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody,
+		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody, MaxRunning: a.cfg.Running,
 		Version: buildVersion(), Logger: logger, Healer: h.Healer, Endpoints: endpointsAPI{h.pool}, Components: parts,
 		Config: live, Ending: ending.Done(), Alerts: alerts,
 	})
