@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -155,15 +155,13 @@ func (a *app) demoExchange(ctx context.Context, truth *series.Columns) (*fetch.P
 		Now: func() series.Time { return series.TimeOf(time.Now()) },
 	}
 	exchange := fetchtest.Vendor("binance-spot", market)
-	var asked atomic.Int64
-	flaky := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked.Add(1)%3 != 0 {
-			w.Header().Set("Content-Type", "text/html")
-			w.WriteHeader(http.StatusBadGateway)
-			_, _ = w.Write([]byte("<html><body>502 Bad Gateway</body></html>")) // who asked may have gone
-			return
+	faults := fetchtest.Faults()
+	down := &faults[slices.IndexFunc(faults, func(f fetchtest.Fault) bool { return f.Name == "502 as a page" })]
+	flaky := fetchtest.Scripted(exchange, func(n int64) *fetchtest.Fault {
+		if n%3 != 2 {
+			return down
 		}
-		exchange.ServeHTTP(w, r)
+		return nil
 	})
 	o := fetch.Options{Logger: a.logger(), ProbeEvery: 10 * time.Second}
 	var servers []*http.Server
