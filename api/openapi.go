@@ -43,6 +43,7 @@ var parameterDocs = map[string]struct {
 	"size":          {"Size of an earlier head of the audit log", map[string]any{"type": "integer", "minimum": 0}},
 	"root":          {"Root of an earlier head of the audit log", text()},
 	"events":        {"Kinds of events, separated by commas: " + strings.Join(eventKinds, ", "), text()},
+	"metric":        {"Names of metrics, separated by commas", text()},
 	"startTime":     {"From this time on, in Unix milliseconds", text()},
 	"endTime":       {"Up to this time, in Unix milliseconds", text()},
 	"timeZone":      {"Taken and not used: days begin at 00:00 UTC", text()},

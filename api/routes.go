@@ -39,6 +39,7 @@ func (s *Server) table() []route {
 		{get, "/health", Public, "Whether the server works", "", nil, nil, s.health},
 		{get, "/status", Reader, "The whole picture", "", nil, nil, s.getStatus},
 		{get, "/metrics", Reader, "Figures for Prometheus", "", nil, nil, s.metrics.serve},
+		{get, "/v1/metrics/history", Reader, "Metrics over time", "from to metric", nil, MetricHistory{}, s.getMetricHistory},
 		{get, "/data/health", Reader, "How every series fares", "", nil, DataHealth{}, s.getDataHealth},
 		{post, "/data/repair", Operator, "Plan and queue a repair", "", repairRequest{}, nil, s.postRepair},
 		{post, "/v1/plan", Reader, "Plan a repair; nothing is asked and nothing changes", "", repairRequest{}, nil, s.postPlan},
@@ -154,9 +155,13 @@ func (s *Server) routes() {
 				r.handle(c)
 			}
 		}
-		s.engine.Handle(r.method, r.path, need, handle)
+		chain := []gin.HandlerFunc{need, handle}
+		if s.gate.guards(r.path) {
+			chain = []gin.HandlerFunc{need, s.gate.enter, handle}
+		}
+		s.engine.Handle(r.method, r.path, chain...)
 		if r.method == http.MethodGet { // gin does not answer HEAD by itself
-			s.engine.Handle(http.MethodHead, r.path, need, handle)
+			s.engine.Handle(http.MethodHead, r.path, chain...)
 		}
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/barkeepdb/barkeep/api/alert"
 	"github.com/barkeepdb/barkeep/heal"
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // Options configure the API. Store is needed; the zero value of the rest is
@@ -49,6 +51,9 @@ type Options struct {
 	Rate float64
 	// MaxBody bounds the body of a request in bytes; 0 is 64 MiB.
 	MaxBody int64
+	// MaxRunning bounds how many requests for data are answered at a time; 0 is
+	// 128. The rest is refused with 503.
+	MaxRunning int
 	// Version is told by /health.
 	Version string
 	// Now is the clock; nil is the wall clock.
@@ -67,12 +72,16 @@ type Server struct {
 	now     func() time.Time
 	started time.Time
 	guard   guard
+	gate    *gate
 	metrics *metrics
 	backups chan struct{} // holds one while a backup is made
 	engine  *gin.Engine
 	events  *events
 	pieces  rangedFiles
-	schema  []byte // the OpenAPI document
+	schema  []byte                     // the OpenAPI document
+	looked  atomic.Pointer[DataHealth] // the last look at the data, without its series
+	counted counted                    // of KeepMetrics
+	rolled  [len(steps)]series.Time    // up to when KeepMetrics has summed up
 }
 
 // New returns the API over o.Store. It puts gin into release mode, which gin
@@ -92,6 +101,8 @@ func New(o Options) *Server {
 		guard: newGuard(o), metrics: newMetrics(o.Store), backups: make(chan struct{}, 1),
 		events: newEvents(),
 	}
+	s.metrics.registry.MustRegister(liveCollector{s})
+	s.gate = newGate(o.MaxRunning, s.metrics.registry)
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	// The address of the peer is the only one that is true: nobody's

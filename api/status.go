@@ -123,6 +123,7 @@ func (s *Server) DataHealth(ctx context.Context) (*DataHealth, error) {
 	case *w < 0.95:
 		out.Status = degraded
 	}
+	s.looked.Store(&DataHealth{At: out.At, Status: out.Status, Totals: out.Totals})
 	return out, nil
 }
 

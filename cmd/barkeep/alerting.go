@@ -29,6 +29,7 @@ var alertRules = []alert.Rule{
 	{ID: "endpoints_down", Type: alert.EndpointFailure, Severity: alert.Critical, For: 2 * time.Minute, Clear: time.Minute},
 	{ID: "component_failing", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute},
 	{ID: "disk_slow", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: time.Minute},
+	{ID: "overloaded", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute},
 	{ID: "memory_high", Type: alert.SystemPerformance, Severity: alert.Warning, For: 5 * time.Minute, Clear: 5 * time.Minute},
 	{ID: "disk_low", Type: alert.Capacity, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute, Behind: []string{"disk_full"}},
 	{ID: "disk_full", Type: alert.Capacity, Severity: alert.Critical, Clear: time.Minute},
@@ -105,6 +106,8 @@ type watcher struct {
 	server  *api.Server
 	healing *healing
 	parts   *supervisor
+
+	refused int64 // requests up to the last look
 
 	mu    sync.Mutex
 	audit []string // what the last proof of the journal found
@@ -216,6 +219,11 @@ func (w *watcher) resources(add func(rule, subject string, value, threshold floa
 	if h.SlowSince > 0 {
 		add("disk_slow", w.app.cfg.Data, h.SlowSince.Seconds(), 0, "the disk has not answered for %v", h.SlowSince.Round(time.Second))
 	}
+	refused := w.server.Refused()
+	if n := refused - w.refused; n > 0 {
+		add("overloaded", "server", float64(n), 0, "%d requests were refused since the last look, because more than %d were under way", n, w.app.cfg.Running)
+	}
+	w.refused = refused
 	if used, most := memoryUsed(), w.app.cfg.AlertMemory; most > 0 && used > uint64(most) {
 		add("memory_high", "process", float64(used), float64(most), "%d MiB are in use", used>>20)
 	}

@@ -32,6 +32,22 @@ func writeReports(ctx context.Context, s *api.Server, dir string, every time.Dur
 	}
 }
 
+// keepMetrics writes the history of the metrics until ctx ends.
+func keepMetrics(ctx context.Context, s *api.Server) error {
+	tick := time.NewTicker(api.HistoryStep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if err := s.KeepMetrics(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // writeReport replaces the report as a whole: a reader never sees half of one.
 func writeReport(ctx context.Context, s *api.Server, path string) error {
 	d, err := s.DataHealth(ctx)

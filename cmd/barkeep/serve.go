@@ -97,7 +97,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	parts := newSupervisor(ending, logger)
 	alerts := a.newAlerts(s)
 	handler := api.New(api.Options{
-		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: hosts, Shared: shared, Allow: a.cfg.Allow, Rate: a.cfg.Rate, MaxBody: a.cfg.MaxBody,
+		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: hosts, Shared: shared, Allow: a.cfg.Allow, Rate: a.cfg.Rate, MaxBody: a.cfg.MaxBody, MaxRunning: a.cfg.Running,
 		Version: buildVersion(), Logger: logger, Healer: h.Healer, Endpoints: endpointsAPI{h.pool}, Components: parts,
 		Config: live, Ending: ending.Done(), Alerts: alerts,
 	})
@@ -112,6 +112,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	if a.cfg.ReportEvery > 0 {
 		parts.start("report", func(ctx context.Context) error { return writeReports(ctx, handler, dir, a.cfg.ReportEvery) })
 	}
+	parts.start("history", func(ctx context.Context) error { return keepMetrics(ctx, handler) })
 	defer parts.end()
 	defer end()
 	w := &watcher{app: a, store: s, server: handler, healing: h, parts: parts}

@@ -33,6 +33,7 @@ type Config struct {
 	Allow     []netip.Prefix // nil is everybody
 	Rate      float64        // requests a second of one token; 0 has no limit
 	MaxBody   int64
+	Running   int
 
 	Calendars string // directory; empty is the one inside Data
 
@@ -157,6 +158,11 @@ var settings = []setting{
 		key: "server.max_body", def: "64MiB",
 		doc: "Largest body of a request.",
 		set: func(c *Config, v string) (err error) { c.MaxBody, err = parseSize(v); return },
+	},
+	{
+		key: "server.max_running", def: "128",
+		doc: "How many requests for data are answered at a time. The rest is refused with 503\nwithin 20 ms, so that what is accepted stays fast.",
+		set: func(c *Config, v string) (err error) { c.Running, err = parseCount(v); return },
 	},
 	{
 		key: "store.cache", def: "64MiB",
