@@ -22,6 +22,7 @@ import (
 var alertRules = []alert.Rule{
 	{ID: "quality_low", Type: alert.DataQuality, Severity: alert.Warning, For: 10 * time.Minute, Clear: 10 * time.Minute, Behind: []string{"endpoints_down", "store_damaged"}},
 	{ID: "data_stale", Type: alert.DataQuality, Severity: alert.Warning, For: 5 * time.Minute, Clear: 2 * time.Minute, Behind: []string{"endpoints_down", "disk_full"}},
+	{ID: "incident", Type: alert.DataQuality, Severity: alert.Critical, For: 2 * time.Minute, Clear: 2 * time.Minute, Behind: []string{"endpoints_down", "disk_full"}},
 	{ID: "repair_refused", Type: alert.DataQuality, Severity: alert.Warning},
 	{ID: "store_damaged", Type: alert.DataQuality, Severity: alert.Critical},
 	{ID: "audit_failed", Type: alert.DataQuality, Severity: alert.Critical},
@@ -32,6 +33,7 @@ var alertRules = []alert.Rule{
 	{ID: "overloaded", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute},
 	{ID: "memory_high", Type: alert.SystemPerformance, Severity: alert.Warning, For: 5 * time.Minute, Clear: 5 * time.Minute},
 	{ID: "disk_low", Type: alert.Capacity, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute, Behind: []string{"disk_full"}},
+	{ID: "disk_budget", Type: alert.Capacity, Severity: alert.Warning, For: 5 * time.Minute, Clear: 5 * time.Minute, Behind: []string{"disk_full"}},
 	{ID: "disk_full", Type: alert.Capacity, Severity: alert.Critical, Clear: time.Minute},
 }
 
@@ -143,13 +145,24 @@ func (w *watcher) conditions(ctx context.Context) ([]alert.Condition, error) {
 		return nil, err
 	}
 	cfg := &w.app.cfg.Config
+	bySource := map[string]*standing{}
 	for _, s := range d.Series {
 		name := s.String()
 		if s.Score != nil && *s.Score < cfg.AlertScore {
 			add("quality_low", name, *s.Score, cfg.AlertScore, "the score is %.4f, %d bars are missing", *s.Score, s.Missing)
 		}
-		if w.live(s.Key, s.Freshness) && s.Behind > cfg.AlertBehind {
+		if !w.live(s.Key, s.Freshness) {
+			continue
+		}
+		stale := s.Behind > cfg.AlertBehind
+		w.stand(bySource, s.Key, stale)
+		if stale {
 			add("data_stale", name, float64(s.Behind), float64(cfg.AlertBehind), "%d bars are due since the last one", s.Behind)
+		}
+	}
+	for source, x := range bySource {
+		if x.incident() {
+			add("incident", source, float64(len(x.stale)), float64(x.live)/2, "%s", x)
 		}
 	}
 	for _, x := range w.store.FoundNow() {
@@ -178,6 +191,42 @@ func (w *watcher) conditions(ctx context.Context) ([]alert.Condition, error) {
 	}
 	w.resources(add)
 	return out, nil
+}
+
+// standing is how the live series of one source do together.
+type standing struct {
+	live  int
+	stale []string
+}
+
+// stand counts a live series under its first source.
+func (w *watcher) stand(all map[string]*standing, key series.Key, stale bool) {
+	m, _ := w.store.Symbol(key.Symbol)
+	if len(m.Sources) == 0 {
+		return
+	}
+	source, _, _ := strings.Cut(m.Sources[0], "=")
+	x := all[source]
+	if x == nil {
+		x = &standing{}
+		all[source] = x
+	}
+	x.live++
+	if stale {
+		x.stale = append(x.stale, key.String())
+	}
+}
+
+// incident reports whether so many series wait for bars that the reason is not
+// in each of them: three or more, and half of them or more.
+func (x *standing) incident() bool { return len(x.stale) >= 3 && 2*len(x.stale) >= x.live }
+
+func (x *standing) String() string {
+	names, more := x.stale, ""
+	if len(names) > 10 {
+		names, more = names[:10], fmt.Sprintf(" and %d more", len(x.stale)-10)
+	}
+	return fmt.Sprintf("%d of %d series wait for bars at the same time: %s%s", len(x.stale), x.live, strings.Join(names, ", "), more)
 }
 
 // live reports whether new bars of a series are to be expected: it has sources,
@@ -218,6 +267,9 @@ func (w *watcher) resources(add func(rule, subject string, value, threshold floa
 	}
 	if h.SlowSince > 0 {
 		add("disk_slow", w.app.cfg.Data, h.SlowSince.Seconds(), 0, "the disk has not answered for %v", h.SlowSince.Round(time.Second))
+	}
+	if used, most := w.store.Stats().Engine.DiskBytes, w.app.cfg.DiskBudget; most > 0 && used > most {
+		add("disk_budget", w.app.cfg.Data, float64(used), float64(most), "the store takes %d MiB", used>>20)
 	}
 	refused := w.server.Refused()
 	if n := refused - w.refused; n > 0 {
