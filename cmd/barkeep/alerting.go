@@ -28,7 +28,7 @@ var alertRules = []alert.Rule{
 	{ID: "audit_failed", Type: alert.DataQuality, Severity: alert.Critical},
 	{ID: "endpoint_down", Type: alert.EndpointFailure, Severity: alert.Warning, For: 2 * time.Minute, Clear: 2 * time.Minute, Behind: []string{"endpoints_down"}},
 	{ID: "endpoints_down", Type: alert.EndpointFailure, Severity: alert.Critical, For: 2 * time.Minute, Clear: time.Minute},
-	{ID: "component_failing", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute},
+	{ID: "component_failing", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute, Behind: []string{"disk_full"}},
 	{ID: "disk_slow", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: time.Minute},
 	{ID: "overloaded", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute},
 	{ID: "memory_high", Type: alert.SystemPerformance, Severity: alert.Warning, For: 5 * time.Minute, Clear: 5 * time.Minute},
@@ -125,24 +125,56 @@ func (w *watcher) watch(ctx context.Context, e *alert.Engine, every time.Duratio
 			return ctx.Err()
 		case <-tick.C:
 		}
-		cs, err := w.conditions(ctx)
-		if err == nil {
-			err = e.Evaluate(ctx, cs)
+		cs, unseen := w.conditions(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		if err != nil {
+		if err := e.Evaluate(ctx, cs, unseen...); err != nil {
 			return err
 		}
 	}
 }
 
-func (w *watcher) conditions(ctx context.Context) ([]alert.Condition, error) {
-	var out []alert.Condition
+// conditions are what holds now. A part that cannot be looked at, because the
+// store is damaged for instance, does not keep the others from being seen: its
+// rules are unseen.
+func (w *watcher) conditions(ctx context.Context) (out []alert.Condition, unseen []string) {
 	add := func(rule, subject string, value, threshold float64, format string, args ...any) {
 		out = append(out, alert.Condition{Rule: rule, Subject: subject, Value: value, Threshold: threshold, Detail: fmt.Sprintf(format, args...)})
 	}
+	if err := w.data(ctx, add); err != nil {
+		unseen = append(unseen, "quality_low", "data_stale", "incident")
+		add("component_failing", "look at the data", 1, 0, "%v", err)
+	}
+	if err := w.repairs(ctx, add); err != nil {
+		unseen = append(unseen, "repair_refused")
+		add("component_failing", "look at the repairs", 1, 0, "%v", err)
+	}
+	for _, x := range w.store.FoundNow() {
+		add("store_damaged", x.Key.String(), 1, 0, "%s", x.String())
+	}
+	w.mu.Lock()
+	problems := w.audit
+	w.mu.Unlock()
+	for _, p := range problems {
+		add("audit_failed", "journal", 1, 0, "%s", p)
+	}
+	w.endpoints(add)
+	for _, c := range w.parts.Components() {
+		if c.State == "waiting" {
+			add("component_failing", c.Name, float64(c.Failures), 0, "%s", c.Error)
+		}
+	}
+	w.resources(add)
+	return out, unseen
+}
+
+type adder func(rule, subject string, value, threshold float64, format string, args ...any)
+
+func (w *watcher) data(ctx context.Context, add adder) error {
 	d, err := w.server.DataHealth(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	cfg := &w.app.cfg.Config
 	bySource := map[string]*standing{}
@@ -165,32 +197,20 @@ func (w *watcher) conditions(ctx context.Context) ([]alert.Condition, error) {
 			add("incident", source, float64(len(x.stale)), float64(x.live)/2, "%s", x)
 		}
 	}
-	for _, x := range w.store.FoundNow() {
-		add("store_damaged", x.Key.String(), 1, 0, "%s", x.String())
-	}
-	w.mu.Lock()
-	problems := w.audit
-	w.mu.Unlock()
-	for _, p := range problems {
-		add("audit_failed", "journal", 1, 0, "%s", p)
-	}
+	return nil
+}
+
+func (w *watcher) repairs(ctx context.Context, add adder) error {
 	repairs, err := w.healing.Repairs(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, x := range repairs {
 		if x.Status == heal.Refused && series.TimeOf(time.Now())-x.Asked < series.Day {
 			add("repair_refused", x.Request.Symbol, 1, 0, "repair %s was not begun: %s", x.ID, x.Error)
 		}
 	}
-	w.endpoints(add)
-	for _, c := range w.parts.Components() {
-		if c.State == "waiting" {
-			add("component_failing", c.Name, float64(c.Failures), 0, "%s", c.Error)
-		}
-	}
-	w.resources(add)
-	return out, nil
+	return nil
 }
 
 // standing is how the live series of one source do together.
@@ -236,7 +256,7 @@ func (w *watcher) live(key series.Key, freshness float64) bool {
 	return len(m.Sources) > 0 || freshness < 7*24*3600
 }
 
-func (w *watcher) endpoints(add func(rule, subject string, value, threshold float64, format string, args ...any)) {
+func (w *watcher) endpoints(add adder) {
 	if w.healing.pool == nil {
 		return
 	}
@@ -257,7 +277,7 @@ func (w *watcher) endpoints(add func(rule, subject string, value, threshold floa
 	}
 }
 
-func (w *watcher) resources(add func(rule, subject string, value, threshold float64, format string, args ...any)) {
+func (w *watcher) resources(add adder) {
 	h := w.store.Health()
 	switch {
 	case h.Space >= storage.SpaceReadOnly:
