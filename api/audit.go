@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
 )
@@ -273,8 +274,13 @@ func (s *Server) postUndo(c *gin.Context) {
 	case err != nil:
 		fail(c, err)
 	default:
+		kept := make([]heal.Kept, 0, len(u.Kept))
+		for _, k := range u.Kept {
+			kept = append(kept, heal.Kept{Key: k.Key, From: k.Span.From, To: k.Span.To, Bars: k.Slots, By: k.By, Why: k.Why})
+		}
 		c.PureJSON(http.StatusOK, gin.H{
-			"changes": u.Changes, "bars_restored": u.Restored, "bars_removed": u.Removed, "slots_explained": u.Evidence, "slots_skipped": u.Skipped,
+			"changes": u.Changes, "bars_restored": u.Restored, "bars_removed": u.Removed, "slots_explained": u.Evidence,
+			"slots_skipped": u.Skipped, "kept": kept,
 		})
 	}
 }

@@ -95,7 +95,19 @@ type Undone struct {
 	Restored  int64 `json:"bars_restored"`   // bars that have their earlier value again
 	Removed   int64 `json:"bars_removed"`    // bars that were not there before
 	Explained int64 `json:"slots_explained"` // slots that have their earlier explanation again
-	Skipped   int64 `json:"slots_skipped"`   // slots that something else changed later
+	Skipped   int64 `json:"slots_skipped"`   // slots that stay as they are
+	// Kept says why, for at most 1,000 stretches.
+	Kept []Kept `json:"kept"`
+}
+
+// Kept is a stretch that an undo left as it is.
+type Kept struct {
+	series.Key
+	From series.Time `json:"from"`
+	To   series.Time `json:"to"`
+	Bars int64       `json:"bars"`
+	By   uint64      `json:"by"` // number of the change in the journal that it is due to
+	Why  string      `json:"why"`
 }
 
 // Source is where bars come from. Its methods are safe for concurrent use.

@@ -20,6 +20,9 @@ import (
 // that was taken in, and the head. Whoever has kept a head elsewhere can prove
 // that nothing before it was changed since, whatever was done to the store.
 //
+// Entries are taken in by their numbers, and only when no change with a smaller
+// number is under way: the numbers of the log rise, and an entry that is not in
+// it and has a smaller number than its last one was added behind its back.
 // Entries that are not taken in yet are covered by the sums of the stamp.
 
 // AuditHead is the size and the hash of the audit log at a time.
@@ -106,8 +109,24 @@ func treeHash(ls []leaf, n int64) (tlog.Hash, error) {
 	return tlog.TreeHash(n, read)
 }
 
+// quiet waits until every change that was begun before it was called has ended,
+// and returns the largest number that one of them may have.
+func (s *Store) quiet(ctx context.Context) (uint64, error) {
+	last := s.seq.Load()
+	for _, st := range s.all() {
+		// A change is numbered, and committed, while this lock is held.
+		h, err := s.hold(ctx, st.mu)
+		if err != nil {
+			return 0, err
+		}
+		h.release()
+	}
+	return last, nil
+}
+
 // AuditHead takes all entries of the journal into the audit log and returns its
-// head. It is durable when it returns.
+// head. It is durable when it returns. It waits for the changes that are under
+// way; those that begin meanwhile are for the next time.
 func (s *Store) AuditHead(ctx context.Context) (AuditHead, error) {
 	if err := s.enter(); err != nil {
 		return AuditHead{}, err
@@ -122,16 +141,19 @@ func (s *Store) AuditHead(ctx context.Context) (AuditHead, error) {
 	if err != nil {
 		return AuditHead{}, err
 	}
-	known := make(map[uint64]bool, len(ls))
-	for _, l := range ls {
-		known[l.seq] = true
+	from, before := uint64(0), len(ls)
+	if before > 0 {
+		from = ls[before-1].seq + 1
 	}
-	before := len(ls)
-	if err := eachPair(s.eng, []byte{spaceJournal}, []byte{spaceJournal + 1}, func(k, v []byte) error {
+	through, err := s.quiet(ctx)
+	if err != nil {
+		return AuditHead{}, err
+	}
+	if err := eachPair(s.eng, journalKey(from), []byte{spaceJournal + 1}, func(k, v []byte) error {
 		if len(k) != 9 {
 			return errJournal
 		}
-		if seq := binary.BigEndian.Uint64(k[1:]); !known[seq] {
+		if seq := binary.BigEndian.Uint64(k[1:]); seq <= through {
 			ls = append(ls, leaf{seq, recordHash(k, v)})
 		}
 		return ctx.Err()
@@ -172,20 +194,32 @@ func (s *Store) VerifyAudit(ctx context.Context, earlier *AuditHead) (AuditRepor
 	}
 	defer s.leave()
 	bad := func(format string, args ...any) { rep.Problems = append(rep.Problems, fmt.Sprintf(format, args...)) }
-	snap, err := s.Snapshot()
+	// The log, its head and the journal of one moment.
+	h, err := s.hold(ctx, s.audits)
 	if err != nil {
 		return rep, err
 	}
-	defer snap.Close()
+	defer h.release()
 	ls, err := s.leaves(ctx)
+	head, found, headErr := s.lastHead(ctx)
+	snap, snapErr := s.Snapshot()
+	h.release()
+	if snapErr != nil {
+		return rep, snapErr
+	}
+	defer snap.Close()
 	if errors.Is(err, errAudit) {
 		bad("%v", err)
 	} else if err != nil {
 		return rep, err
 	}
 	want := make(map[uint64]tlog.Hash, len(ls))
+	last := uint64(0)
 	for _, l := range ls {
-		want[l.seq] = l.hash
+		if l.seq <= last && len(want) > 0 {
+			bad("entry %d stands behind entry %d in the audit log", l.seq, last)
+		}
+		want[l.seq], last = l.hash, max(last, l.seq)
 	}
 	var now stamp
 	if err := eachPair(snap.snap, []byte{spaceJournal}, []byte{spaceJournal + 1}, func(k, v []byte) error {
@@ -200,8 +234,11 @@ func (s *Store) VerifyAudit(ctx context.Context, earlier *AuditHead) (AuditRepor
 		if _, err := decodeJournal(v); err != nil {
 			bad("entry %d cannot be read: %v", seq, err)
 		}
-		if hash, taken := want[seq]; taken && hash != recordHash(k, v) {
+		switch hash, taken := want[seq]; {
+		case taken && hash != recordHash(k, v):
 			bad("entry %d is not the one that was written", seq)
+		case !taken && seq <= last:
+			bad("entry %d was added later", seq)
 		}
 		delete(want, seq)
 		return ctx.Err()
@@ -224,9 +261,8 @@ func (s *Store) VerifyAudit(ctx context.Context, earlier *AuditHead) (AuditRepor
 	} else if found && (p.entries != now.entries || p.journal != now.journal) {
 		bad("the journal has %d entries with sum %016x, commit %d had %d with sum %016x", now.entries, now.journal, p.seq, p.entries, p.journal)
 	}
-	head, found, err := s.lastHead(ctx)
-	if err != nil {
-		bad("the head of the audit log cannot be read: %v", err)
+	if headErr != nil {
+		bad("the head of the audit log cannot be read: %v", headErr)
 	} else if found {
 		rep.Head = head
 		rep.Problems = append(rep.Problems, checkHead(ls, head, "the head")...)

@@ -310,6 +310,11 @@ const loadBytes = 256 << 10
 // commit writes the change. h is the lock of the series. The returned function
 // waits until the change is durable.
 func (c *change) commit(ctx context.Context, h *hold, durable bool) (wait func() error, err error) {
+	if x, ok := ctx.Value(steadyKey{}).(*steady); ok {
+		if err := c.stillSteady(x); err != nil {
+			return nil, err
+		}
+	}
 	c.ledger.changes = c.seq
 	c.entry.note = NoteOf(ctx)
 	c.ledger.placed = c.ledger.placed || c.ledger.blocks > 0 || c.ledger.evidences > 0

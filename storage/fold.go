@@ -87,7 +87,7 @@ func (s *Store) appendRelaxed(key series.Key, b series.Bar, o WriteOptions) erro
 // the series; after an error it may be lost.
 func (s *Store) flushRelaxed(ctx context.Context, st *state, h *hold) error {
 	// The bars that wait are those of others.
-	ctx = context.WithValue(ctx, noteKey{}, Note{})
+	ctx = context.WithValue(context.WithValue(ctx, noteKey{}, Note{}), steadyKey{}, nil)
 	r := &st.relaxed
 	if r.cols.Len() == 0 {
 		return nil

@@ -23,11 +23,10 @@ type Change struct {
 	Note   Note
 
 	Added, Replaced, Removed int64 // bars
-	// Slots that got their first bar, that got another one, or that lost it; and
-	// those that got another explanation.
-	Grid      series.Grid
-	Gained    []series.Run
-	Explained []series.Run
+	Grid                     series.Grid
+	Gained                   []series.Run // slots that got their first bar
+	Renewed                  []series.Run // slots whose bar was still forming and got another; that bar is not kept
+	Explained                []series.Run // slots that got another explanation
 	// Before are the bars that were replaced or removed.
 	Before series.Columns
 	// Evidence is the explanations that were replaced.
@@ -106,7 +105,7 @@ func (s *Store) change(key, value []byte, o *JournalOptions) (*Change, error) {
 	st := s.ids[e.series]
 	s.mu.RUnlock()
 	x := &Change{
-		Seq: binary.BigEndian.Uint64(key[1:]), Op: opNames[e.op], At: e.at, Source: s.SourceName(e.source), Note: e.note,
+		Seq: binary.BigEndian.Uint64(key[1:]), Op: opNames[e.op], At: e.at, Source: s.SourceName(e.source), Note: e.note, Renewed: e.renewed,
 		Added: e.added, Replaced: e.replaced, Removed: e.removed, Evidence: e.evidence, Hash: recordHash(key, value),
 	}
 	if e.source == 0 {
@@ -155,7 +154,7 @@ func (x *Change) touched() []series.Run {
 		n := x.Grid.SlotAt(t)
 		runs = append(runs, series.Run{From: n, To: n + 1})
 	}
-	return series.Union(nil, x.Gained, series.Normalize(runs))
+	return series.Union(nil, series.Union(nil, x.Gained, x.Renewed), series.Normalize(runs))
 }
 
 func recordHash(key, value []byte) tlog.Hash {

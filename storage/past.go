@@ -86,20 +86,28 @@ func (p *Past) of(ctx context.Context, key series.Key) (*pastDiff, error) {
 		// Bars that end before the knowledge came.
 		return series.Intersect(nil, runs, []series.Run{{From: -1 << 62, To: g.SlotAt(until)}})
 	}
-	if err := p.backwards(ctx, key, func(x *Change, renewed []series.Run) {
-		for _, r := range forget(x, series.Union(nil, x.Gained, renewed)) {
+	// What newer changes that are not forgotten say stands, whatever was there
+	// before them.
+	var said, explained []series.Run
+	if err := p.backwards(ctx, key, func(x *Change) {
+		touched := x.touched()
+		own := forget(x, touched)
+		said = series.Union(nil, said, series.Subtract(nil, touched, own))
+		own = series.Subtract(nil, own, said)
+		for _, r := range series.Intersect(nil, own, series.Union(nil, x.Gained, x.Renewed)) {
 			d.gone = series.Union(nil, d.gone, []series.Run{r})
 			for n := r.From; n < r.To; n++ {
 				delete(bars, n)
 			}
 		}
-		before := forget(x, x.touched())
 		for i, t := range x.Before.Time {
-			if n := g.SlotAt(t); holds(before, n) && !holds(renewed, n) {
+			if n := g.SlotAt(t); holds(own, n) && !holds(x.Renewed, n) {
 				bars[n] = x.Before.Bar(i)
 			}
 		}
-		own := forget(x, x.Explained)
+		own = forget(x, x.Explained)
+		explained = series.Union(nil, explained, series.Subtract(nil, x.Explained, own))
+		own = series.Subtract(nil, own, explained)
 		var kept []series.Absence
 		for _, e := range d.notes {
 			for _, r := range series.Subtract(nil, []series.Run{e.Run}, own) {
@@ -132,7 +140,7 @@ func (p *Past) of(ctx context.Context, key series.Key) (*pastDiff, error) {
 
 // backwards calls f for the changes of a series, the newest first, as far back
 // as may matter.
-func (p *Past) backwards(ctx context.Context, key series.Key, f func(x *Change, renewed []series.Run)) error {
+func (p *Past) backwards(ctx context.Context, key series.Key, f func(x *Change)) error {
 	c, err := p.snap.Cursor([]byte{spaceJournal}, []byte{spaceJournal + 1})
 	if err != nil {
 		return err
@@ -164,7 +172,7 @@ func (p *Past) backwards(ctx context.Context, key series.Key, f func(x *Change, 
 			return err
 		}
 		if x != nil {
-			f(x, e.renewed)
+			f(x)
 		}
 	}
 	return c.Err()

@@ -264,3 +264,101 @@ func TestUndo(t *testing.T) {
 		}
 	}
 }
+
+// TestCausal makes random changes, some of them repairs that know more than the
+// bars they change could, and leaves out in a second store what a repair did to
+// bars that ended before its knowledge: the first, asked causally, answers as
+// the second.
+func TestCausal(t *testing.T) {
+	ctx := context.Background()
+	g := series.Grid{Interval: btc.Interval}
+	for seed := range *pasts {
+		h, plain := newHistory(t, uint64(seed)+2000), newHistory(t, 0)
+		both := func(f func(s *storage.Store, from series.Slot) error, noted series.Time) {
+			t.Helper()
+			h.now += series.Minute
+			plain.now = h.now
+			from := series.Slot(-1 << 40)
+			if noted != 0 {
+				from = g.SlotAt(noted)
+			}
+			for _, err := range []error{f(h.s, -1<<40), f(plain.s, from)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		forgot := false
+		for n := range 40 {
+			r, kind, price := h.run(), h.r.IntN(6), h.r.Uint64()
+			if n == 0 {
+				r.From = g.SlotAt(t0)
+			}
+			// What changes nothing leaves no trace: a second deletion would be lost
+			// on the store that forgets the first.
+			if n == 20 {
+				kind = 3
+			} else if kind == 3 {
+				kind = 4
+			}
+			note, until := storage.Note{}, series.Time(0)
+			if n > 0 && h.r.IntN(2) == 0 {
+				note.Repair = fmt.Sprint("r", n)
+				until = h.now + series.Minute // not known: when it is made
+				if h.r.IntN(3) > 0 {          // mostly in the middle of what it changes
+					until = g.Time(r.From + series.Slot(h.r.IntN(int(r.Len())+1)))
+					note.Until = until
+				}
+				forgot = true
+			}
+			ctx := storage.WithNote(ctx, note)
+			both(func(s *storage.Store, from series.Slot) error {
+				r := series.Run{From: max(r.From, from), To: r.To}
+				if r.Empty() {
+					return nil
+				}
+				switch {
+				case kind < 3 || n == 0:
+					c := &series.Columns{}
+					for k := r.From; k < r.To; k++ { // the same bar in both, and never one that is there
+						v := float64(n+1) + float64(price%1000)/1000
+						c.Append(series.NewBar(g.Time(k), v, v, v, v, 1))
+					}
+					_, err := s.Write(ctx, btc, c, storage.WriteOptions{OnConflict: storage.Replace})
+					return err
+				case kind < 4:
+					_, err := s.Delete(ctx, btc, g.Span(r))
+					return err
+				default:
+					return s.Explain(ctx, btc, []series.Absence{{Run: r, State: series.StateNoTrade, Note: series.Note{Reason: fmt.Sprint(n)}}})
+				}
+			}, until)
+		}
+		if !forgot {
+			t.Fatal("no repair: the test is about that")
+		}
+		p, err := h.s.AsOf(storage.PastOptions{Causal: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []series.Bar
+		for c, err := range p.Chunks(ctx, btc, h.span, storage.ReadOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range c.Time {
+				got = append(got, c.Bar(i))
+			}
+		}
+		want := plain.look()
+		if err := sameBars(got, want.bars); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if states, gaps := askAll(t, p, h.span); states != want.states || gaps != want.gaps {
+			t.Fatalf("seed %d:\n%v\nwant\n%v\n%s\nwant\n%s", seed, states, want.states, gaps, want.gaps)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

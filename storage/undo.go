@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -14,9 +16,54 @@ type Undone struct {
 	Restored int64 // bars that have their earlier value again
 	Removed  int64 // bars that are gone, as they were before
 	Evidence int64 // slots that have their earlier explanation again
-	// Skipped counts the slots that somebody else changed later: they stay as
-	// they are.
-	Skipped int64
+	Skipped  int64 // slots that stay as they are; Kept says why
+	// Kept are the stretches of these slots, the newest change first; at most
+	// 1,000 are listed.
+	Kept []Kept
+}
+
+// Kept is a stretch that an undo left as it is.
+type Kept struct {
+	Key   series.Key
+	Span  series.Span
+	Slots int64
+	By    uint64 // number of the change that it is due to
+	Why   string
+}
+
+const maxKept = 1000
+
+// undoTries is how often an undo starts again because something else changed
+// the series meanwhile.
+const undoTries = 20
+
+var errMoved = errors.New("the series was changed meanwhile")
+
+// steady goes with the commits of an undo: each must find its series as the
+// undo has seen it, so that nothing is overwritten that came in between.
+type steady struct {
+	last uint64   // change that the series stands at
+	own  []uint64 // changes of the undo itself
+}
+
+type steadyKey struct{}
+
+// stillSteady reports an error if something other than a folding changed the
+// series since x has seen it.
+func (c *change) stillSteady(x *steady) error {
+	if now := c.st.ledger.changes; now != x.last {
+		if err := eachPair(c.s.eng, journalKey(x.last+1), journalKey(now+1), func(_, v []byte) error {
+			e, err := decodeJournal(v)
+			if err == nil && e.series == c.st.id && e.op != opFold {
+				err = errMoved
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	x.last, x.own = c.seq, append(x.own, c.seq)
+	return nil
 }
 
 // ErrNothingToUndo is the answer where no entry of the journal is chosen.
@@ -62,54 +109,134 @@ func (s *Store) Undo(ctx context.Context, o JournalOptions) (Undone, error) {
 
 // undoSeries takes back the entries seqs, which ascend, of one series.
 func (s *Store) undoSeries(ctx context.Context, key series.Key, seqs []uint64, out *Undone) error {
-	var later []*Change
+	st, err := s.known(key)
+	if err != nil {
+		return err
+	}
+	var own []uint64
+	for range undoTries {
+		h, err := s.hold(ctx, st.mu)
+		if err != nil {
+			return err
+		}
+		err = s.flushRelaxed(ctx, st, h)
+		x := &steady{last: st.ledger.changes}
+		h.release()
+		if err != nil {
+			return err
+		}
+		var p undoPlan
+		if err := s.planUndo(ctx, key, seqs, own, &p); err != nil {
+			return err
+		}
+		if err = s.putBack(context.WithValue(ctx, steadyKey{}, x), st, &p, out); err == nil {
+			p.report(key, out)
+		}
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+		own = append(own, x.own...)
+	}
+	return fmt.Errorf("%s: undo: %w, %d times: do it again when less is written", key, errMoved, undoTries)
+}
+
+// undoPlan is what a series had before the changes that are taken back.
+type undoPlan struct {
+	seqs  []uint64  // of the changes, ascending
+	later []*Change // since the first of them, the oldest first
+	gone  []series.Run
+	bars  map[series.Time]series.Bar
+	notes map[series.Slot]series.Absence // by first slot, disjoint
+	bare  []series.Run                   // slots without an explanation before, but for notes
+	// Slots that others changed since, by bars and by explanations; and those
+	// whose bar before was still forming.
+	foreign, foreignNotes, forming []series.Run
+}
+
+// planUndo looks at all changes since the first of seqs. Those of own are of an
+// undo that was interrupted: they count neither as chosen nor as somebody
+// else's.
+func (s *Store) planUndo(ctx context.Context, key series.Key, seqs, own []uint64, p *undoPlan) error {
+	p.seqs = seqs
+	p.bars, p.notes = map[series.Time]series.Bar{}, map[series.Slot]series.Absence{}
 	for x, err := range s.Journal(ctx, JournalOptions{Key: &key, After: seqs[0] - 1}) {
 		if err != nil {
 			return err
 		}
-		later = append(later, x)
+		if !slices.Contains(own, x.Seq) {
+			p.later = append(p.later, x)
+		}
 	}
-	var foreign, foreignNotes []series.Run // changed by others since
-	var gone []series.Run
-	bars := map[series.Time]series.Bar{}
-	notes := map[series.Slot]series.Absence{} // by first slot, disjoint
-	var bare []series.Run                     // slots without an explanation before
-	for _, x := range slices.Backward(later) {
+	var others, otherNotes []series.Run // newer than x
+	for _, x := range slices.Backward(p.later) {
 		touched := x.touched()
 		if _, mine := slices.BinarySearch(seqs, x.Seq); !mine {
-			foreign, foreignNotes = series.Union(nil, foreign, touched), series.Union(nil, foreignNotes, x.Explained)
+			others, otherNotes = series.Union(nil, others, touched), series.Union(nil, otherNotes, x.Explained)
 			continue
 		}
-		out.Skipped += series.Total(series.Intersect(nil, touched, foreign))
-		own := series.Subtract(nil, touched, foreign)
-		gained := series.Intersect(nil, x.Gained, own)
-		gone = series.Union(nil, gone, gained)
-		for _, r := range gained {
-			for n := r.From; n < r.To; n++ {
-				delete(bars, x.Grid.Time(n))
-			}
+		p.foreign = series.Union(nil, p.foreign, series.Intersect(nil, touched, others))
+		p.foreignNotes = series.Union(nil, p.foreignNotes, series.Intersect(nil, x.Explained, otherNotes))
+		p.takeBack(x, series.Subtract(nil, touched, others), series.Subtract(nil, x.Explained, otherNotes))
+	}
+	return nil
+}
+
+// takeBack plans what there was before x in the slots of own and ownNotes.
+func (p *undoPlan) takeBack(x *Change, own, ownNotes []series.Run) {
+	// An older change says what was there before.
+	p.gone = series.Union(nil, series.Subtract(nil, p.gone, own), series.Intersect(nil, x.Gained, own))
+	p.forming = series.Union(nil, series.Subtract(nil, p.forming, own), series.Intersect(nil, x.Renewed, own))
+	for _, r := range own {
+		for n := r.From; n < r.To; n++ {
+			delete(p.bars, x.Grid.Time(n))
 		}
-		for i, t := range x.Before.Time {
-			if n := x.Grid.SlotAt(t); holds(own, n) {
-				bars[t] = x.Before.Bar(i)
-				gone = series.Subtract(nil, gone, []series.Run{{From: n, To: n + 1}})
-			}
+	}
+	for i, t := range x.Before.Time {
+		if holds(own, x.Grid.SlotAt(t)) {
+			p.bars[t] = x.Before.Bar(i)
 		}
-		ownNotes := series.Subtract(nil, x.Explained, foreignNotes)
-		for k, g := range notes { // an older change says what was there before
-			delete(notes, k)
-			for _, r := range series.Subtract(nil, []series.Run{g.Run}, ownNotes) {
-				notes[r.From] = series.Absence{Run: r, State: g.State, Note: g.Note}
-			}
+	}
+	for k, g := range p.notes {
+		delete(p.notes, k)
+		for _, r := range series.Subtract(nil, []series.Run{g.Run}, ownNotes) {
+			p.notes[r.From] = series.Absence{Run: r, State: g.State, Note: g.Note}
 		}
-		bare = series.Union(nil, bare, ownNotes)
-		for _, g := range x.Evidence {
-			for _, r := range series.Intersect(nil, []series.Run{g.Run}, ownNotes) {
-				notes[r.From] = series.Absence{Run: r, State: g.State, Note: g.Note}
+	}
+	p.bare = series.Union(nil, p.bare, ownNotes)
+	for _, g := range x.Evidence {
+		for _, r := range series.Intersect(nil, []series.Run{g.Run}, ownNotes) {
+			p.notes[r.From] = series.Absence{Run: r, State: g.State, Note: g.Note}
+		}
+	}
+}
+
+// report tells what stays as it is.
+func (p *undoPlan) report(key series.Key, out *Undone) {
+	bars, notes := p.foreign, p.foreignNotes
+	out.Skipped += series.Total(series.Union(nil, series.Union(nil, bars, notes), p.forming))
+	keep := func(x *Change, runs []series.Run, why string) {
+		for _, r := range runs {
+			if len(out.Kept) < maxKept {
+				out.Kept = append(out.Kept, Kept{key, x.Grid.Span(r), r.Len(), x.Seq, why})
 			}
 		}
 	}
-	return s.putBack(ctx, key, bars, gone, notes, bare, out)
+	forming := p.forming
+	for _, x := range slices.Backward(p.later) {
+		if _, mine := slices.BinarySearch(p.seqs, x.Seq); mine {
+			keep(x, series.Intersect(nil, forming, x.Renewed), "the bar before was still forming, and is not kept")
+			forming = series.Subtract(nil, forming, x.Renewed)
+			continue
+		}
+		touched := x.touched()
+		who := x.Op
+		if x.Note.Actor != "" {
+			who += " of " + x.Note.Actor
+		}
+		keep(x, series.Intersect(nil, bars, touched), "changed later: "+who)
+		keep(x, series.Intersect(nil, notes, x.Explained), "explained later: "+who)
+		bars, notes = series.Subtract(nil, bars, touched), series.Subtract(nil, notes, x.Explained)
+	}
 }
 
 func holds(runs []series.Run, n series.Slot) bool {
@@ -123,44 +250,38 @@ func holds(runs []series.Run, n series.Slot) bool {
 }
 
 // putBack writes what was there before.
-func (s *Store) putBack(ctx context.Context, key series.Key, bars map[series.Time]series.Bar, gone []series.Run, notes map[series.Slot]series.Absence, bare []series.Run, out *Undone) error {
-	st, err := s.known(key)
-	if err != nil {
-		return err
-	}
-	for _, r := range gone {
-		n, err := s.Delete(ctx, key, st.grid().Span(r))
+func (s *Store) putBack(ctx context.Context, st *state, p *undoPlan, out *Undone) error {
+	for _, r := range p.gone {
+		n, err := s.Delete(ctx, st.key, st.grid().Span(r))
 		out.Removed += n
 		if err != nil {
 			return err
 		}
 	}
-	if len(bars) > 0 {
+	if len(p.bars) > 0 {
 		c := &series.Columns{}
-		times := make([]series.Time, 0, len(bars))
-		for t := range bars {
-			times = append(times, t)
+		for _, t := range slices.Sorted(maps.Keys(p.bars)) {
+			c.Append(p.bars[t])
 		}
-		slices.Sort(times)
-		for _, t := range times {
-			c.Append(bars[t])
-		}
-		res, err := s.Write(ctx, key, c, WriteOptions{OnConflict: restore})
+		res, err := s.Write(ctx, st.key, c, WriteOptions{OnConflict: restore})
 		if err != nil {
 			return err
 		}
 		out.Restored += int64(res.Written)
 	}
-	if len(bare) == 0 {
+	if len(p.bare) == 0 {
 		return nil
 	}
-	gaps := make([]series.Absence, 0, len(bare)+len(notes))
-	for _, r := range bare {
+	gaps := make([]series.Absence, 0, len(p.bare)+len(p.notes))
+	for _, r := range p.bare {
 		gaps = append(gaps, series.Absence{Run: r, State: series.StateMissing})
-		out.Evidence += r.Len()
 	}
-	for _, g := range notes {
+	for _, g := range p.notes {
 		gaps = append(gaps, g)
 	}
-	return s.Explain(ctx, key, gaps)
+	if err := s.Explain(ctx, st.key, gaps); err != nil {
+		return err
+	}
+	out.Evidence += series.Total(p.bare)
+	return nil
 }

@@ -189,6 +189,15 @@ func (a *app) undoCommand() *cobra.Command {
 				Removed   int64 `json:"bars_removed"`
 				Explained int64 `json:"slots_explained"`
 				Skipped   int64 `json:"slots_skipped"`
+				Kept      []struct {
+					Symbol   string          `json:"symbol"`
+					Interval series.Interval `json:"interval"`
+					From     series.Time     `json:"from"`
+					To       series.Time     `json:"to"`
+					Bars     int64           `json:"bars"`
+					By       uint64          `json:"by"`
+					Why      string          `json:"why"`
+				} `json:"kept"`
 			}
 			if err := json.NewDecoder(resp.Body).Decode(&v); err != nil {
 				return err
@@ -196,8 +205,15 @@ func (a *app) undoCommand() *cobra.Command {
 			if a.cfg.Output == "json" {
 				return a.printJSON(v)
 			}
-			a.printf("%d bars restored, %d removed, %d slots explained as before, %d skipped because they were changed later\n", v.Restored, v.Removed, v.Explained, v.Skipped)
-			return nil
+			a.printf("%d bars restored, %d removed, %d slots explained as before, %d left as they are\n", v.Restored, v.Removed, v.Explained, v.Skipped)
+			if len(v.Kept) == 0 {
+				return nil
+			}
+			t := newTable(a, "symbol", "interval", "from", "to", "slots", "by entry", "why")
+			for _, k := range v.Kept {
+				t.row(k.Symbol, k.Interval.String(), k.From.String(), k.To.String(), count(k.Bars), fmt.Sprint(k.By), k.Why)
+			}
+			return t.flush()
 		},
 	}
 	f := c.Flags()
