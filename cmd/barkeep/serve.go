@@ -112,6 +112,10 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	if a.cfg.ReportEvery > 0 {
 		parts.start("report", func(ctx context.Context) error { return writeReports(ctx, handler, dir, a.cfg.ReportEvery) })
 	}
+	if len(a.cfg.Keep) > 0 {
+		keeper := &retention{store: s, keep: a.cfg.Keep, now: func() series.Time { return series.TimeOf(time.Now()) }, log: logger}
+		parts.start("retention", keeper.run)
+	}
 	parts.start("history", func(ctx context.Context) error { return keepMetrics(ctx, handler) })
 	defer parts.end()
 	defer end()

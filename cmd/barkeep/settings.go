@@ -68,6 +68,9 @@ type Config struct {
 	Heartbeat                                           string
 	AlertPrivate                                        bool
 
+	Keep       []keeping
+	DiskBudget int64 // bytes; 0 is none
+
 	BackupDir   string
 	BackupEvery time.Duration // 0 is never
 	BackupKeep  int
@@ -394,6 +397,16 @@ var settings = []setting{
 		key: "alerts.allow_private", def: "false",
 		doc: "Whether receivers may have private addresses.",
 		set: func(c *Config, v string) (err error) { c.AlertPrivate, err = parseBool(v); return },
+	},
+	{
+		key: "retention.keep", def: "",
+		doc: "How long bars are kept, a list of INTERVAL=DAYSd: 1s=30d deletes bars of a second\nthat are older than 30 days. 1m=730d>1h makes hours of minutes before. Without it\nall is kept. See docs/operations.md.",
+		set: func(c *Config, v string) (err error) { c.Keep, err = parseKeeping(v); return },
+	},
+	{
+		key: "retention.disk_budget", def: "off",
+		doc: "A store that takes more room raises an alert.",
+		set: func(c *Config, v string) (err error) { c.DiskBudget, err = parseSpace(v); return },
 	},
 	{
 		key: "backup.dir", def: "",
