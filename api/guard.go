@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +25,10 @@ type guard struct {
 	closeReads bool
 	tokens     *tokens
 	now        func() time.Time
+	shared     bool
+	allowed    []netip.Prefix // nil is everybody
+	rates      *rates
+	links      links
 }
 
 func newGuard(o Options) guard {
@@ -34,11 +40,33 @@ func newGuard(o Options) guard {
 		closeReads: o.CloseReads,
 		tokens:     &tokens{store: o.Store},
 		now:        o.Now,
+		shared:     o.Shared,
+		allowed:    o.Allow,
+		rates:      &rates{perSecond: o.Rate, buckets: map[[sha256.Size]byte]bucket{}},
+		links:      newLinks(),
 	}
 	for _, h := range o.Hosts {
 		g.hosts[strings.ToLower(strings.Trim(h, "[]"))] = true
 	}
 	return g
+}
+
+// peerOf is the address that holds the connection of a request; it is not
+// valid inside this process.
+func peerOf(r *http.Request) netip.Addr {
+	a, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return a.Addr().Unmap().WithZone("")
+}
+
+// peer refuses connections from outside of the networks that may ask.
+func (g *guard) peer(c *gin.Context) {
+	if g.allowed == nil {
+		return
+	}
+	from := peerOf(c.Request)
+	if !slices.ContainsFunc(g.allowed, func(p netip.Prefix) bool { return p.Contains(from) }) {
+		fail(c, &Error{http.StatusForbidden, "address_not_allowed", "this server does not answer to your address: add it to server.allow", ""})
+	}
 }
 
 // host refuses names that are not on the list. A page that is served under
@@ -74,7 +102,11 @@ func (g *guard) origin(c *gin.Context) {
 // need asks for a role. Readers need none unless reads are closed.
 func (g *guard) need(role Role) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if role == Public || role == Reader && !g.closeReads {
+		if role == Public || role == Reader && !g.closeReads && (!g.shared || peerOf(c.Request).IsLoopback()) {
+			return
+		}
+		if role == Reader && g.links.opens(c.Request, g.now()) {
+			c.Set(actorKey, "link")
 			return
 		}
 		if err := g.allow(c, role); err != nil {
@@ -102,7 +134,7 @@ func (g *guard) allow(c *gin.Context, role Role) *Error {
 	given := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	if subtle.ConstantTimeCompare(given[:], g.token[:]) == 1 {
 		c.Set(actorKey, "admin")
-		return nil
+		return g.rates.take(c, given, g.now())
 	}
 	t, found, err := g.tokens.byHash(c, given)
 	switch {
@@ -118,7 +150,7 @@ func (g *guard) allow(c *gin.Context, role Role) *Error {
 		return &Error{http.StatusForbidden, "role_needed", fmt.Sprintf("this needs the role %s, and the token has %s", role, t.Role), "Authorization"}
 	}
 	c.Set(actorKey, "token "+t.Name)
-	return nil
+	return g.rates.take(c, given, g.now())
 }
 
 // actorKey holds, in the context of a request, whose token it carried.

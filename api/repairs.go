@@ -43,7 +43,12 @@ func (s *Server) healer(c *gin.Context) *heal.Healer {
 	return s.o.Healer
 }
 
-func (s *Server) postRepair(c *gin.Context) {
+func (s *Server) postRepair(c *gin.Context) { s.repair(c, false) }
+
+// postPlan is postRepair that only plans, for those who may not change anything.
+func (s *Server) postPlan(c *gin.Context) { s.repair(c, true) }
+
+func (s *Server) repair(c *gin.Context, planOnly bool) {
 	p := parseQuery(c.Request.URL.RawQuery)
 	if err := p.done(); err != nil {
 		fail(c, err)
@@ -72,7 +77,7 @@ func (s *Server) postRepair(c *gin.Context) {
 		fail(c, badField("", "%v", err))
 		return
 	}
-	if in.DryRun {
+	if in.DryRun || planOnly {
 		plan, err := h.Plan(c, r)
 		if err != nil {
 			fail(c, err)

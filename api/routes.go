@@ -42,6 +42,7 @@ func (s *Server) table() []route {
 		{get, "/v1/metrics/history", Reader, "Metrics over time", "from to metric", nil, MetricHistory{}, s.getMetricHistory},
 		{get, "/data/health", Reader, "How every series fares", "", nil, DataHealth{}, s.getDataHealth},
 		{post, "/data/repair", Operator, "Plan and queue a repair", "", repairRequest{}, nil, s.postRepair},
+		{post, "/v1/plan", Reader, "Plan a repair; nothing is asked and nothing changes", "", repairRequest{}, nil, s.postPlan},
 		{get, "/endpoints/health", Reader, "How every endpoint fares", "", nil, struct {
 			Endpoints []EndpointHealth `json:"endpoints"`
 		}{}, s.getEndpoints},
@@ -118,6 +119,8 @@ func (s *Server) table() []route {
 		}{}, s.getTokens},
 		{post, "/v1/tokens", Admin, "Make a token", "", newToken{}, madeToken{}, s.postToken},
 		{del, "/v1/tokens/:id", Admin, "Revoke a token", "", nil, TokenInfo{}, s.deleteToken},
+
+		{post, "/v1/links", Reader, "Make an address of /v1/bars that needs no token for a while", "", newLink{}, madeLink{}, s.postLink},
 
 		{get, "/compat/binance/api/v3/ping", Reader, "Binance: ping", "", nil, nil, s.binancePing},
 		{get, "/compat/binance/api/v3/time", Reader, "Binance: time of the server", "", nil, nil, s.binanceTime},

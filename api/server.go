@@ -3,6 +3,7 @@ package api
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,14 @@ type Options struct {
 	// Hosts are names that the Host header may carry beside localhost,
 	// 127.0.0.1 and [::1], without a port.
 	Hosts []string
+	// Shared says that other machines can reach the server: their reads need a
+	// token even where CloseReads is false.
+	Shared bool
+	// Allow are the networks whose requests are answered; nil is all. What
+	// counts is who holds the connection.
+	Allow []netip.Prefix
+	// Rate is how many requests a second one token may make; 0 sets no limit.
+	Rate float64
 	// MaxBody bounds the body of a request in bytes; 0 is 64 MiB.
 	MaxBody int64
 	// MaxRunning bounds how many requests for data are answered at a time; 0 is
@@ -103,7 +112,7 @@ func New(o Options) *Server {
 	e.RedirectTrailingSlash = false
 	e.RedirectFixedPath = false
 	e.ContextWithFallback = true
-	e.Use(s.requestID, s.record, s.headers, s.guard.host, s.guard.origin)
+	e.Use(s.requestID, s.record, s.headers, s.guard.peer, s.guard.host, s.guard.origin)
 	e.NoRoute(func(c *gin.Context) {
 		fail(c, &Error{http.StatusNotFound, "no_such_route", "no route " + c.Request.URL.Path + ": docs/http.md lists them", ""})
 	})

@@ -5,7 +5,7 @@
 // its rule, and when it has been gone for the time of its rule. State and
 // notices are kept in one commit, so that a crash neither loses a notice nor
 // makes a second one; a receiver may see one twice if the process ends between
-// sending and noting it.
+// sending and noting it, or while the store takes no changes.
 package alert
 
 import (
@@ -126,6 +126,7 @@ type Options struct {
 // Engine keeps alerts. It is safe for concurrent use.
 type Engine struct {
 	o     Options
+	store *spool
 	rules map[string]Rule
 
 	mu     sync.Mutex
@@ -152,7 +153,7 @@ func New(o Options) *Engine {
 	if o.Observe == nil {
 		o.Observe = func(Alert) {}
 	}
-	e := &Engine{o: o, rules: map[string]Rule{}, active: map[string]*Alert{}, wake: make(chan struct{}, 1)}
+	e := &Engine{o: o, store: &spool{below: o.Store, log: o.Logger}, rules: map[string]Rule{}, active: map[string]*Alert{}, wake: make(chan struct{}, 1)}
 	for _, r := range o.Rules {
 		e.rules[r.ID] = r
 	}
@@ -164,7 +165,7 @@ func (e *Engine) load(ctx context.Context) error {
 	if e.loaded {
 		return nil
 	}
-	for r, err := range e.o.Store.Records(ctx, kindAlert, "") {
+	for r, err := range e.store.Records(ctx, kindAlert, "") {
 		if err != nil {
 			return err
 		}
@@ -175,13 +176,13 @@ func (e *Engine) load(ctx context.Context) error {
 		e.active[a.Rule+"\x00"+a.Subject] = a
 		e.seen(a.ID)
 	}
-	for r, err := range e.o.Store.Records(ctx, kindHistory, "") {
+	for r, err := range e.store.Records(ctx, kindHistory, "") {
 		if err != nil {
 			return err
 		}
 		e.seen(r.Name)
 	}
-	for r, err := range e.o.Store.Records(ctx, kindOutbox, "") {
+	for r, err := range e.store.Records(ctx, kindOutbox, "") {
 		if err != nil {
 			return err
 		}
@@ -202,8 +203,9 @@ func (e *Engine) seen(id string) {
 }
 
 // Evaluate takes the conditions that hold now. All that changes by it, notices
-// included, is one commit.
-func (e *Engine) Evaluate(ctx context.Context, now []Condition) error {
+// included, is one commit. Rules of which nobody could say whether they hold are
+// unseen: what fires by them goes on to fire.
+func (e *Engine) Evaluate(ctx context.Context, now []Condition, unseen ...string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.load(ctx); err != nil {
@@ -238,7 +240,7 @@ func (e *Engine) Evaluate(ctx context.Context, now []Condition) error {
 		}
 	}
 	for key, a := range next {
-		if holds[key] {
+		if holds[key] || slices.Contains(unseen, a.Rule) {
 			continue
 		}
 		if a.Gone == 0 {
@@ -296,7 +298,7 @@ func (e *Engine) Evaluate(ctx context.Context, now []Condition) error {
 		rs = append(rs, record(kindHistory, a))
 	}
 	if len(rs) > 0 {
-		if err := e.o.Store.PutRecords(ctx, rs); err != nil {
+		if err := e.store.PutRecords(ctx, rs); err != nil {
 			return err
 		}
 	}
@@ -336,7 +338,7 @@ func record(kind string, a *Alert) Record {
 // forget drops the oldest of the history now and then.
 func (e *Engine) forget(ctx context.Context) error {
 	var names []string
-	for r, err := range e.o.Store.Records(ctx, kindHistory, "") {
+	for r, err := range e.store.Records(ctx, kindHistory, "") {
 		if err != nil {
 			return err
 		}
@@ -349,7 +351,7 @@ func (e *Engine) forget(ctx context.Context) error {
 	for _, n := range names[:len(names)-historyKept] {
 		rs = append(rs, Record{Kind: kindHistory, Name: n})
 	}
-	return e.o.Store.PutRecords(ctx, rs)
+	return e.store.PutRecords(ctx, rs)
 }
 
 // Active lists the alerts that fire, and those that are pending, the newest
@@ -371,7 +373,7 @@ func (e *Engine) Active(ctx context.Context) ([]Alert, error) {
 // History lists the alerts that were resolved, the newest first.
 func (e *Engine) History(ctx context.Context) ([]Alert, error) {
 	out := []Alert{}
-	for r, err := range e.o.Store.Records(ctx, kindHistory, "") {
+	for r, err := range e.store.Records(ctx, kindHistory, "") {
 		if err != nil {
 			return nil, err
 		}
@@ -449,7 +451,7 @@ func (e *Engine) change(ctx context.Context, id string, f func(*Alert, series.Ti
 		if err != nil {
 			return a, err
 		}
-		if err := e.o.Store.PutRecords(ctx, append(rs, notices...)); err != nil {
+		if err := e.store.PutRecords(ctx, append(rs, notices...)); err != nil {
 			return a, err
 		}
 		if a.State == Resolved {

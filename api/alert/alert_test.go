@@ -103,32 +103,29 @@ func TestSchedules(t *testing.T) {
 			if on {
 				cs = []Condition{{Rule: "x", Subject: "s", Detail: "d"}, {Rule: "x", Subject: "s"}}
 			}
-			err := e.Evaluate(ctx, cs)
+			if err := e.Evaluate(ctx, cs); err != nil {
+				t.Fatal(err)
+			}
 			st.fail = nil
-			if err == nil || !fails {
-				if err != nil {
-					t.Fatal(err)
+			switch {
+			case on:
+				gone = 0
+				if since == 0 {
+					since = now
 				}
-				switch {
-				case on:
-					gone = 0
-					if since == 0 {
-						since = now
-					}
-					if !firing && now-since >= ms(rule.For) {
-						firing = true
-						episodes++
-					}
-				case since != 0:
-					if gone == 0 {
-						gone = now
-					}
-					if !firing {
-						since, gone = 0, 0
-					} else if now-gone >= ms(rule.Clear) {
-						firing, since, gone = false, 0, 0
-						ends++
-					}
+				if !firing && now-since >= ms(rule.For) {
+					firing = true
+					episodes++
+				}
+			case since != 0:
+				if gone == 0 {
+					gone = now
+				}
+				if !firing {
+					since, gone = 0, 0
+				} else if now-gone >= ms(rule.Clear) {
+					firing, since, gone = false, 0, 0
+					ends++
 				}
 			}
 			if _, err := e.Deliver(ctx); err != nil {
@@ -254,5 +251,33 @@ func TestChannels(t *testing.T) {
 	gone := &Webhook{Client: c, URL: "http://127.0.0.1:1/hidden"}
 	if err := gone.Send(t.Context(), n); err == nil || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestUnseen: what cannot be looked at is not resolved by that.
+func TestUnseen(t *testing.T) {
+	now := series.Time(1_700_000_000_000)
+	rec := &receiver{}
+	e := New(Options{Store: &memory{m: map[string][]byte{}}, Rules: []Rule{{ID: "stale"}, {ID: "disk"}}, Channels: []Channel{rec}, Now: func() series.Time { return now }})
+	for i, x := range []struct {
+		now    []Condition
+		unseen []string
+		told   int
+	}{
+		{[]Condition{{Rule: "stale", Subject: "a"}}, nil, 1},
+		{[]Condition{{Rule: "disk", Subject: "/"}}, []string{"stale"}, 2},
+		{nil, []string{"stale"}, 3},
+		{nil, nil, 4},
+	} {
+		now += series.Minute
+		if err := e.Evaluate(t.Context(), x.now, x.unseen...); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Deliver(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(rec.got) != x.told {
+			t.Fatalf("step %d: told %v", i, rec.got)
+		}
 	}
 }

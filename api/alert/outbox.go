@@ -103,11 +103,14 @@ func (e *Engine) notices(t series.Time, tell map[string][]*Alert) ([]Record, err
 // none. Those of one channel are sent in their order: while one fails, the
 // later ones wait.
 func (e *Engine) Deliver(ctx context.Context) (series.Time, error) {
+	if err := e.store.flush(ctx); err != nil {
+		return 0, err
+	}
 	now := e.o.Now()
 	var next series.Time
 	blocked := map[string]bool{}
 	var due []Record
-	for r, err := range e.o.Store.Records(ctx, kindOutbox, "") {
+	for r, err := range e.store.Records(ctx, kindOutbox, "") {
 		if err != nil {
 			return 0, err
 		}
@@ -130,7 +133,7 @@ func (e *Engine) Deliver(ctx context.Context) (series.Time, error) {
 		}
 		i := slices.IndexFunc(e.o.Channels, func(c Channel) bool { return c.Name() == l.Channel })
 		if i < 0 { // the channel was taken out of the configuration
-			if err := e.o.Store.PutRecords(ctx, []Record{{Kind: kindOutbox, Name: r.Name}}); err != nil {
+			if err := e.store.PutRecords(ctx, []Record{{Kind: kindOutbox, Name: r.Name}}); err != nil {
 				return 0, err
 			}
 			continue
@@ -142,7 +145,7 @@ func (e *Engine) Deliver(ctx context.Context) (series.Time, error) {
 			return 0, ctx.Err()
 		}
 		if err == nil {
-			if err := e.o.Store.PutRecords(ctx, []Record{{Kind: kindOutbox, Name: r.Name}}); err != nil {
+			if err := e.store.PutRecords(ctx, []Record{{Kind: kindOutbox, Name: r.Name}}); err != nil {
 				return 0, err
 			}
 			continue
@@ -163,7 +166,7 @@ func (e *Engine) Deliver(ctx context.Context) (series.Time, error) {
 		} else if next == 0 || l.Next < next {
 			next = l.Next
 		}
-		if err := e.o.Store.PutRecords(ctx, rs); err != nil {
+		if err := e.store.PutRecords(ctx, rs); err != nil {
 			return 0, err
 		}
 	}
@@ -196,7 +199,7 @@ func (e *Engine) Run(ctx context.Context) error {
 // Waiting counts the notices that wait, and those that were given up.
 func (e *Engine) Waiting(ctx context.Context) (waiting, dead int, err error) {
 	for kind, n := range map[string]*int{kindOutbox: &waiting, kindDead: &dead} {
-		for _, err := range e.o.Store.Records(ctx, kind, "") {
+		for _, err := range e.store.Records(ctx, kind, "") {
 			if err != nil {
 				return 0, 0, err
 			}

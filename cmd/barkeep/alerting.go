@@ -22,16 +22,18 @@ import (
 var alertRules = []alert.Rule{
 	{ID: "quality_low", Type: alert.DataQuality, Severity: alert.Warning, For: 10 * time.Minute, Clear: 10 * time.Minute, Behind: []string{"endpoints_down", "store_damaged"}},
 	{ID: "data_stale", Type: alert.DataQuality, Severity: alert.Warning, For: 5 * time.Minute, Clear: 2 * time.Minute, Behind: []string{"endpoints_down", "disk_full"}},
+	{ID: "incident", Type: alert.DataQuality, Severity: alert.Critical, For: 2 * time.Minute, Clear: 2 * time.Minute, Behind: []string{"endpoints_down", "disk_full"}},
 	{ID: "repair_refused", Type: alert.DataQuality, Severity: alert.Warning},
 	{ID: "store_damaged", Type: alert.DataQuality, Severity: alert.Critical},
 	{ID: "audit_failed", Type: alert.DataQuality, Severity: alert.Critical},
 	{ID: "endpoint_down", Type: alert.EndpointFailure, Severity: alert.Warning, For: 2 * time.Minute, Clear: 2 * time.Minute, Behind: []string{"endpoints_down"}},
 	{ID: "endpoints_down", Type: alert.EndpointFailure, Severity: alert.Critical, For: 2 * time.Minute, Clear: time.Minute},
-	{ID: "component_failing", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute},
+	{ID: "component_failing", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute, Behind: []string{"disk_full"}},
 	{ID: "disk_slow", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: time.Minute},
 	{ID: "overloaded", Type: alert.SystemPerformance, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute},
 	{ID: "memory_high", Type: alert.SystemPerformance, Severity: alert.Warning, For: 5 * time.Minute, Clear: 5 * time.Minute},
 	{ID: "disk_low", Type: alert.Capacity, Severity: alert.Warning, For: time.Minute, Clear: 5 * time.Minute, Behind: []string{"disk_full"}},
+	{ID: "disk_budget", Type: alert.Capacity, Severity: alert.Warning, For: 5 * time.Minute, Clear: 5 * time.Minute, Behind: []string{"disk_full"}},
 	{ID: "disk_full", Type: alert.Capacity, Severity: alert.Critical, Clear: time.Minute},
 }
 
@@ -123,34 +125,30 @@ func (w *watcher) watch(ctx context.Context, e *alert.Engine, every time.Duratio
 			return ctx.Err()
 		case <-tick.C:
 		}
-		cs, err := w.conditions(ctx)
-		if err == nil {
-			err = e.Evaluate(ctx, cs)
+		cs, unseen := w.conditions(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		if err != nil {
+		if err := e.Evaluate(ctx, cs, unseen...); err != nil {
 			return err
 		}
 	}
 }
 
-func (w *watcher) conditions(ctx context.Context) ([]alert.Condition, error) {
-	var out []alert.Condition
+// conditions are what holds now. A part that cannot be looked at, because the
+// store is damaged for instance, does not keep the others from being seen: its
+// rules are unseen.
+func (w *watcher) conditions(ctx context.Context) (out []alert.Condition, unseen []string) {
 	add := func(rule, subject string, value, threshold float64, format string, args ...any) {
 		out = append(out, alert.Condition{Rule: rule, Subject: subject, Value: value, Threshold: threshold, Detail: fmt.Sprintf(format, args...)})
 	}
-	d, err := w.server.DataHealth(ctx)
-	if err != nil {
-		return nil, err
+	if err := w.data(ctx, add); err != nil {
+		unseen = append(unseen, "quality_low", "data_stale", "incident")
+		add("component_failing", "look at the data", 1, 0, "%v", err)
 	}
-	cfg := &w.app.cfg.Config
-	for _, s := range d.Series {
-		name := s.String()
-		if s.Score != nil && *s.Score < cfg.AlertScore {
-			add("quality_low", name, *s.Score, cfg.AlertScore, "the score is %.4f, %d bars are missing", *s.Score, s.Missing)
-		}
-		if w.live(s.Key, s.Freshness) && s.Behind > cfg.AlertBehind {
-			add("data_stale", name, float64(s.Behind), float64(cfg.AlertBehind), "%d bars are due since the last one", s.Behind)
-		}
+	if err := w.repairs(ctx, add); err != nil {
+		unseen = append(unseen, "repair_refused")
+		add("component_failing", "look at the repairs", 1, 0, "%v", err)
 	}
 	for _, x := range w.store.FoundNow() {
 		add("store_damaged", x.Key.String(), 1, 0, "%s", x.String())
@@ -161,15 +159,6 @@ func (w *watcher) conditions(ctx context.Context) ([]alert.Condition, error) {
 	for _, p := range problems {
 		add("audit_failed", "journal", 1, 0, "%s", p)
 	}
-	repairs, err := w.healing.Repairs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, x := range repairs {
-		if x.Status == heal.Refused && series.TimeOf(time.Now())-x.Asked < series.Day {
-			add("repair_refused", x.Request.Symbol, 1, 0, "repair %s was not begun: %s", x.ID, x.Error)
-		}
-	}
 	w.endpoints(add)
 	for _, c := range w.parts.Components() {
 		if c.State == "waiting" {
@@ -177,7 +166,87 @@ func (w *watcher) conditions(ctx context.Context) ([]alert.Condition, error) {
 		}
 	}
 	w.resources(add)
-	return out, nil
+	return out, unseen
+}
+
+type adder func(rule, subject string, value, threshold float64, format string, args ...any)
+
+func (w *watcher) data(ctx context.Context, add adder) error {
+	d, err := w.server.DataHealth(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := &w.app.cfg.Config
+	bySource := map[string]*standing{}
+	for _, s := range d.Series {
+		name := s.String()
+		if s.Score != nil && *s.Score < cfg.AlertScore {
+			add("quality_low", name, *s.Score, cfg.AlertScore, "the score is %.4f, %d bars are missing", *s.Score, s.Missing)
+		}
+		if !w.live(s.Key, s.Freshness) {
+			continue
+		}
+		stale := s.Behind > cfg.AlertBehind
+		w.stand(bySource, s.Key, stale)
+		if stale {
+			add("data_stale", name, float64(s.Behind), float64(cfg.AlertBehind), "%d bars are due since the last one", s.Behind)
+		}
+	}
+	for source, x := range bySource {
+		if x.incident() {
+			add("incident", source, float64(len(x.stale)), float64(x.live)/2, "%s", x)
+		}
+	}
+	return nil
+}
+
+func (w *watcher) repairs(ctx context.Context, add adder) error {
+	repairs, err := w.healing.Repairs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, x := range repairs {
+		if x.Status == heal.Refused && series.TimeOf(time.Now())-x.Asked < series.Day {
+			add("repair_refused", x.Request.Symbol, 1, 0, "repair %s was not begun: %s", x.ID, x.Error)
+		}
+	}
+	return nil
+}
+
+// standing is how the live series of one source do together.
+type standing struct {
+	live  int
+	stale []string
+}
+
+// stand counts a live series under its first source.
+func (w *watcher) stand(all map[string]*standing, key series.Key, stale bool) {
+	m, _ := w.store.Symbol(key.Symbol)
+	if len(m.Sources) == 0 {
+		return
+	}
+	source, _, _ := strings.Cut(m.Sources[0], "=")
+	x := all[source]
+	if x == nil {
+		x = &standing{}
+		all[source] = x
+	}
+	x.live++
+	if stale {
+		x.stale = append(x.stale, key.String())
+	}
+}
+
+// incident reports whether so many series wait for bars that the reason is not
+// in each of them: three or more, and half of them or more.
+func (x *standing) incident() bool { return len(x.stale) >= 3 && 2*len(x.stale) >= x.live }
+
+func (x *standing) String() string {
+	names, more := x.stale, ""
+	if len(names) > 10 {
+		names, more = names[:10], fmt.Sprintf(" and %d more", len(x.stale)-10)
+	}
+	return fmt.Sprintf("%d of %d series wait for bars at the same time: %s%s", len(x.stale), x.live, strings.Join(names, ", "), more)
 }
 
 // live reports whether new bars of a series are to be expected: it has sources,
@@ -187,7 +256,7 @@ func (w *watcher) live(key series.Key, freshness float64) bool {
 	return len(m.Sources) > 0 || freshness < 7*24*3600
 }
 
-func (w *watcher) endpoints(add func(rule, subject string, value, threshold float64, format string, args ...any)) {
+func (w *watcher) endpoints(add adder) {
 	if w.healing.pool == nil {
 		return
 	}
@@ -208,7 +277,7 @@ func (w *watcher) endpoints(add func(rule, subject string, value, threshold floa
 	}
 }
 
-func (w *watcher) resources(add func(rule, subject string, value, threshold float64, format string, args ...any)) {
+func (w *watcher) resources(add adder) {
 	h := w.store.Health()
 	switch {
 	case h.Space >= storage.SpaceReadOnly:
@@ -218,6 +287,9 @@ func (w *watcher) resources(add func(rule, subject string, value, threshold floa
 	}
 	if h.SlowSince > 0 {
 		add("disk_slow", w.app.cfg.Data, h.SlowSince.Seconds(), 0, "the disk has not answered for %v", h.SlowSince.Round(time.Second))
+	}
+	if used, most := w.store.Stats().Engine.DiskBytes, w.app.cfg.DiskBudget; most > 0 && used > most {
+		add("disk_budget", w.app.cfg.Data, float64(used), float64(most), "the store takes %d MiB", used>>20)
 	}
 	refused := w.server.Refused()
 	if n := refused - w.refused; n > 0 {

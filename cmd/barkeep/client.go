@@ -281,7 +281,7 @@ func (a *app) clientToken() string {
 		return a.cfg.Token
 	}
 	// The token of this machine's store is for servers of this machine only.
-	if u, err := url.Parse(a.cfg.URL); err != nil || checkListen(net.JoinHostPort(u.Hostname(), "0")) != nil {
+	if u, err := url.Parse(a.cfg.URL); err != nil || !isLoopback(net.JoinHostPort(u.Hostname(), "0")) {
 		return ""
 	}
 	text, _ := os.ReadFile(filepath.Join(a.cfg.Data, tokenFile))

@@ -256,7 +256,7 @@ func defaultFile() string {
 			fmt.Fprintf(&b, "%s# %s\n", indent, line)
 		}
 		def := s.def
-		if s.key == "server.hosts" || s.key == "alerts.mail_to" {
+		if s.key == "server.hosts" || s.key == "alerts.mail_to" || s.key == "retention.keep" {
 			def = "[]"
 		} else if def == "" {
 			def = `""`

@@ -10,6 +10,7 @@ import (
 
 	"github.com/barkeepdb/barkeep/api"
 	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
 )
 
 // reportFile is what /data/health answers, in the data directory, for programs
@@ -42,7 +43,11 @@ func keepMetrics(ctx context.Context, s *api.Server) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		if err := s.KeepMetrics(ctx); err != nil {
+		err := s.KeepMetrics(ctx)
+		if _, unavailable := errors.AsType[*storage.UnavailableError](err); unavailable {
+			continue // for what is missing while the disk is full there is an alert
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -56,8 +58,23 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	if err != nil {
 		return fmt.Errorf("%w: give another address with --listen", err)
 	}
-	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		return errors.Join(fmt.Errorf("%s is not a loopback address", l.Addr()), l.Close())
+	// The address that was bound counts, not the name that was given.
+	tcp, ok := l.Addr().(*net.TCPAddr)
+	shared := !ok || !tcp.IP.IsLoopback()
+	scheme := "http"
+	switch {
+	case a.cfg.TLSCert != "":
+		certs, err := newCertificates(a.cfg.TLSCert, a.cfg.TLSKey)
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		scheme, l = "https", tls.NewListener(l, certs.config())
+	case shared && !a.cfg.Insecure:
+		return errors.Join(fmt.Errorf("%s can be reached from other machines, and there is no server.tls_cert", l.Addr()), l.Close())
+	}
+	hosts := a.cfg.Hosts
+	if shared && ok && !tcp.IP.IsUnspecified() {
+		hosts = append(slices.Clone(hosts), tcp.IP.String())
 	}
 	logger := a.logger()
 	live, err := newLiveConfig(ctx, a, s)
@@ -80,7 +97,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	parts := newSupervisor(ending, logger)
 	alerts := a.newAlerts(s)
 	handler := api.New(api.Options{
-		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: a.cfg.Hosts, MaxBody: a.cfg.MaxBody, MaxRunning: a.cfg.Running,
+		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: hosts, Shared: shared, Allow: a.cfg.Allow, Rate: a.cfg.Rate, MaxBody: a.cfg.MaxBody, MaxRunning: a.cfg.Running,
 		Version: buildVersion(), Logger: logger, Healer: h.Healer, Endpoints: endpointsAPI{h.pool}, Components: parts,
 		Config: live, Ending: ending.Done(), Alerts: alerts,
 	})
@@ -94,6 +111,10 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	})
 	if a.cfg.ReportEvery > 0 {
 		parts.start("report", func(ctx context.Context) error { return writeReports(ctx, handler, dir, a.cfg.ReportEvery) })
+	}
+	if len(a.cfg.Keep) > 0 {
+		keeper := &retention{store: s, keep: a.cfg.Keep, now: func() series.Time { return series.TimeOf(time.Now()) }, log: logger}
+		parts.start("retention", keeper.run)
 	}
 	parts.start("history", func(ctx context.Context) error { return keepMetrics(ctx, handler) })
 	defer parts.end()
@@ -125,7 +146,10 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	if made {
 		a.printf("wrote a new admin token to %s: writes need it\n", filepath.Join(dir, tokenFile))
 	}
-	a.printf("serving %s on http://%s\n", dir, l.Addr())
+	if shared && scheme == "http" {
+		logger.Warn("tokens and bars travel in the clear: set server.tls_cert and server.tls_key", "listen", l.Addr().String())
+	}
+	a.printf("serving %s on %s://%s\n", dir, scheme, l.Addr())
 
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

@@ -27,6 +27,11 @@ type Config struct {
 	Listen    string
 	Hosts     []string
 	OpenReads bool
+	Insecure  bool
+	TLSCert   string
+	TLSKey    string
+	Allow     []netip.Prefix // nil is everybody
+	Rate      float64        // requests a second of one token; 0 has no limit
 	MaxBody   int64
 	Running   int
 
@@ -62,6 +67,9 @@ type Config struct {
 	AlertMailTo                                         []string
 	Heartbeat                                           string
 	AlertPrivate                                        bool
+
+	Keep       []keeping
+	DiskBudget int64 // bytes; 0 is none
 
 	BackupDir   string
 	BackupEvery time.Duration // 0 is never
@@ -111,7 +119,7 @@ var settings = []setting{
 	},
 	{
 		key: "server.listen", def: "127.0.0.1:8080",
-		doc: "Address of the HTTP API. Loopback only in this version.",
+		doc: "Address of the HTTP API. One that other machines can reach needs server.tls_cert\nand server.tls_key; they need a token for reads, too.",
 		set: func(c *Config, v string) error { c.Listen = v; return checkListen(v) },
 	},
 	{
@@ -123,6 +131,31 @@ var settings = []setting{
 		key: "server.open_reads", def: "true",
 		doc: "Whether reads need no token. Writes always need one.",
 		set: func(c *Config, v string) (err error) { c.OpenReads, err = parseBool(v); return },
+	},
+	{
+		key: "server.tls_cert", def: "",
+		doc: "File with the certificate of the server and those that vouch for it, PEM. With it\nand server.tls_key the server speaks HTTPS. Both are read again when they change.",
+		set: func(c *Config, v string) error { c.TLSCert = v; return nil },
+	},
+	{
+		key: "server.tls_key", def: "",
+		doc: "File with the private key of the certificate, PEM.",
+		set: func(c *Config, v string) error { c.TLSKey = v; return nil },
+	},
+	{
+		key: "server.insecure", def: "false",
+		doc: "Whether the server may listen without TLS where other machines can reach it.\nTokens and bars then travel in the clear.",
+		set: func(c *Config, v string) (err error) { c.Insecure, err = parseBool(v); return },
+	},
+	{
+		key: "server.allow", def: "",
+		doc: "Addresses and networks that may connect, such as 192.168.1.0/24: a list. Without it\neverybody who can reach the server may. It counts who connects, not what a proxy says.",
+		set: setAllow,
+	},
+	{
+		key: "server.rate", def: "0",
+		doc: "Requests a second that one token may make; more are answered with 429. 0 sets no\nlimit.",
+		set: setRate,
 	},
 	{
 		key: "server.max_body", def: "64MiB",
@@ -366,6 +399,16 @@ var settings = []setting{
 		set: func(c *Config, v string) (err error) { c.AlertPrivate, err = parseBool(v); return },
 	},
 	{
+		key: "retention.keep", def: "",
+		doc: "How long bars are kept, a list of INTERVAL=DAYSd: 1s=30d deletes bars of a second\nthat are older than 30 days. 1m=730d>1h makes hours of minutes before. Without it\nall is kept. See docs/operations.md.",
+		set: func(c *Config, v string) (err error) { c.Keep, err = parseKeeping(v); return },
+	},
+	{
+		key: "retention.disk_budget", def: "off",
+		doc: "A store that takes more room raises an alert.",
+		set: func(c *Config, v string) (err error) { c.DiskBudget, err = parseSpace(v); return },
+	},
+	{
 		key: "backup.dir", def: "",
 		doc: "Directory for the backups that serve makes by itself; better on another disk.",
 		set: func(c *Config, v string) error { c.BackupDir = v; return nil },
@@ -507,6 +550,7 @@ func parseShare(v string) (float64, error) {
 
 // fit reports what is wrong with settings together that is right with each.
 func (c *Config) fit() (errs []error) {
+	errs = append(errs, c.checkShared()...)
 	if c.BackupEvery > 0 && c.BackupDir == "" {
 		errs = append(errs, errors.New("backup.every is set, but not backup.dir: say where the backups go"))
 	}
@@ -560,8 +604,8 @@ func setHosts(c *Config, v string) error {
 	return nil
 }
 
-// checkListen refuses what others could reach: without TLS a token would
-// travel in the clear.
+// checkListen refuses what is no address. Whether others may reach it is
+// decided by checkShared, which knows the settings beside it.
 func checkListen(v string) error {
 	host, port, err := net.SplitHostPort(v)
 	if err != nil {
@@ -570,11 +614,76 @@ func checkListen(v string) error {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
 		return fmt.Errorf("port %q of %q is not a number from 0 to 65535", port, v)
 	}
-	if host == "localhost" {
-		return nil
+	if _, err := netip.ParseAddr(host); host != "" && host != "localhost" && err != nil {
+		return fmt.Errorf("%q of %q is not an IP address: give one, or localhost", host, v)
 	}
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Unmap().IsLoopback() {
-		return nil
+	return nil
+}
+
+// isLoopback reports whether only this machine can reach an address that
+// checkListen takes.
+func isLoopback(v string) bool {
+	host, _, err := net.SplitHostPort(v)
+	if err != nil {
+		return false
 	}
-	return fmt.Errorf("%q can be reached from other machines, which this version does not protect: listen on 127.0.0.1, [::1] or localhost, and put a proxy with TLS in front to share it", v)
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// checkLoopback refuses what other machines could reach.
+func checkLoopback(v string) error {
+	if err := checkListen(v); err != nil {
+		return err
+	}
+	if !isLoopback(v) {
+		return fmt.Errorf("%q can be reached from other machines: give 127.0.0.1, [::1] or localhost", v)
+	}
+	return nil
+}
+
+// checkShared refuses an address that others can reach where a token would
+// travel in the clear, and half of a certificate.
+func (c *Config) checkShared() []error {
+	var errs []error
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		errs = append(errs, errors.New("server.tls_cert and server.tls_key belong together: give both or neither"))
+	}
+	if !isLoopback(c.Listen) && c.TLSCert == "" && !c.Insecure {
+		errs = append(errs, fmt.Errorf("server.listen: %q can be reached from other machines: set server.tls_cert and server.tls_key, or listen on 127.0.0.1, [::1] or localhost; server.insecure: true does without TLS", c.Listen))
+	}
+	return errs
+}
+
+// setAllow reads addresses and networks. Those of IPv4 inside of IPv6 are
+// taken as what they mean.
+func setAllow(c *Config, v string) error {
+	c.Allow = nil
+	for part := range strings.FieldsFuncSeq(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := netip.ParsePrefix(part)
+		if err != nil {
+			addr, err := netip.ParseAddr(part)
+			if err != nil {
+				return fmt.Errorf("%q is neither an address nor a network: give such as 192.168.1.7 or 192.168.1.0/24", part)
+			}
+			addr = addr.Unmap().WithZone("")
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if p.Addr().Is4In6() {
+			if p.Bits() < 96 {
+				return fmt.Errorf("%q is wider than all of IPv4: give the network as IPv4", part)
+			}
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		c.Allow = append(c.Allow, p.Masked())
+	}
+	return nil
+}
+
+func setRate(c *Config, v string) (err error) {
+	c.Rate, err = strconv.ParseFloat(v, 64)
+	if err != nil || !(c.Rate >= 0 && c.Rate <= 1e6) {
+		return fmt.Errorf("%q is not a number from 0 to 1000000", v)
+	}
+	return nil
 }
