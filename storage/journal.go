@@ -99,9 +99,9 @@ const journalVersion = 3
 
 var errJournal = errors.New("journal entry is damaged")
 
-func (e *journalEntry) encode(dst []byte) []byte {
+func (e *journalEntry) encode() []byte {
 	le := binary.LittleEndian
-	dst = append(dst, journalVersion, byte(e.op))
+	dst := []byte{journalVersion, byte(e.op)}
 	dst = le.AppendUint32(dst, uint32(e.series))
 	dst = le.AppendUint64(dst, uint64(e.at))
 	dst = le.AppendUint32(dst, uint32(e.source))
