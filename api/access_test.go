@@ -93,6 +93,18 @@ func TestAuthorisation(t *testing.T) {
 					t.Errorf("%s %s with %s: %d", r.method, r.path, token, w.Code)
 				}
 			}
+			if r.method != http.MethodGet { // with a good token, from the page of another origin
+				for header, value := range map[string]string{"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"} {
+					req := httptest.NewRequest(r.method, "http://localhost"+path, strings.NewReader("{}"))
+					req.Header.Set("Authorization", "Bearer "+a.tokens["file"])
+					req.Header.Set(header, value)
+					w := httptest.NewRecorder()
+					a.ServeHTTP(w, req)
+					if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "cross_origin") {
+						t.Errorf("%s %s with %s: %d", r.method, r.path, header, w.Code)
+					}
+				}
+			}
 			for _, host := range []string{"evil.example", "127.0.0.1.evil.example", ""} {
 				req := httptest.NewRequest(r.method, "http://localhost"+path, nil)
 				req.Host = host

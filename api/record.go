@@ -92,27 +92,47 @@ func (s *Server) headers(c *gin.Context) {
 	}
 	c.Request.Body = body
 	c.Writer = &patientWriter{c.Writer, rc}
+	c.Next()
+	if !body.ended {
+		// net/http reads what a refused request has left unread, before it sends
+		// the answer, for as long as the server's ReadTimeout lets it.
+		_ = rc.SetReadDeadline(time.Now().Add(unread)) // not every writer has one
+	}
 }
+
+// unread is how long the rest of a body is awaited that nobody wants.
+const unread = 2 * time.Second
 
 // stall is how long one read or write of a body may take. The deadlines of
 // the http.Server count from the first byte and would cut a long export or a
-// write that waits for the disk; these move along with the bytes.
-const stall = 30 * time.Second
+// write that waits for the disk; these move along with the bytes. Whoever does
+// not read or send for so long holds one of the places of the gate for nothing.
+const stall = 9 * time.Second
+
+// slowest is how many bytes a second a body must bring beyond stall: with one
+// byte now and then it would hold its place for ever. Only the time spent on
+// waiting for bytes counts.
+const slowest = 1 << 10
 
 // patientBody is a request body whose deadline moves with what arrives. After
 // the end net/http waits on the connection for the client to leave, and takes
 // a deadline that passes then for its leaving.
 type patientBody struct {
 	io.ReadCloser
-	rc    *http.ResponseController
-	ended bool
+	rc     *http.ResponseController
+	ended  bool
+	bytes  int64
+	waited time.Duration
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
+	start := time.Now()
 	if !b.ended {
-		_ = b.rc.SetReadDeadline(time.Now().Add(stall)) // not every writer has one
+		left := stall + time.Duration(b.bytes)*(time.Second/slowest) - b.waited
+		_ = b.rc.SetReadDeadline(start.Add(min(left, stall))) // not every writer has one
 	}
 	n, err := b.ReadCloser.Read(p)
+	b.bytes, b.waited = b.bytes+int64(n), b.waited+time.Since(start)
 	if errors.Is(err, io.EOF) && !b.ended {
 		b.end()
 	}

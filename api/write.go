@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 
 	"github.com/gin-gonic/gin"
 
@@ -136,6 +137,9 @@ func unreadable(err error, read int64) error {
 		return err
 	}
 	e := &Error{http.StatusBadRequest, "unreadable_body", err.Error(), ""}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		e = &Error{http.StatusRequestTimeout, "slow_body", fmt.Sprintf("the body brought nothing for %v, or less than %d bytes a second: send it without pauses", stall, slowest), ""}
+	}
 	if read > 0 {
 		e.Message += rowsBefore(read)
 	}
