@@ -12,7 +12,7 @@ BENCH     ?= .
 COUNT     ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help build dashboard run demo test e2e gate torture race lint fmt fuzz golden bench benchcmp clean
+.PHONY: help build dashboard run demo test e2e clients gate torture race lint fmt fuzz golden bench benchcmp clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,13 @@ test: dashboard ## vet and run every test but those of make gate
 
 e2e: build ## use the dashboard in Chromium (CHROMIUM=, by default Debian's)
 	cd api/dashboard && node e2e/main.mjs $(CURDIR)/bin/barkeep
+
+# Versions are pinned in clients/; scripts of packages are not run.
+clients: build ## run the examples of docs/clients.md with the real clients (Node, Python 3.11, their packages)
+	@cd clients && npm install --silent --no-audit --no-fund --ignore-scripts --no-package-lock
+	@[ -x clients/.venv/bin/python ] || python3 -m venv clients/.venv
+	@clients/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r clients/requirements.txt
+	@node clients/run.mjs $(CURDIR)/bin/barkeep $(CURDIR)/clients/.venv/bin/python
 
 gate: ## torture store and program: crashes, kills, damage, full and failing disks (5 minutes; disks need root)
 	$(GO) test -p 1 ./storage ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 20m

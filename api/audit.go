@@ -30,6 +30,8 @@ type auditRow struct {
 	Added     int64         `json:"added"`
 	Replaced  int64         `json:"replaced"`
 	Removed   int64         `json:"removed"`
+	SetAside  int64         `json:"set_aside"` // bars that went into quarantine
+	Discarded int64         `json:"discarded"` // bars that left it
 	Spans     []spanRow     `json:"spans"`     // slots that got their first bar
 	Explained []spanRow     `json:"explained"` // slots that got another explanation
 	Before    []barJSON     `json:"before"`    // bars that were replaced or removed
@@ -114,6 +116,7 @@ func (s *Server) auditRow(c *gin.Context, v view, x *storage.Change) (auditRow, 
 	row := auditRow{
 		Seq: x.Seq, Op: x.Op, Key: x.Key, At: x.At, Source: x.Source, Actor: x.Note.Actor, Cause: x.Note.Cause, Repair: x.Note.Repair,
 		Rule: x.Note.Rule, Version: x.Note.Version, Evidence: x.Note.Evidence, Added: x.Added, Replaced: x.Replaced, Removed: x.Removed,
+		SetAside: x.SetAside, Discarded: x.Discarded,
 		Spans: []spanRow{}, Explained: []spanRow{}, Before: []barJSON{}, After: []barJSON{}, Evidences: []evidenceRow{}, Hash: hex.EncodeToString(x.Hash[:]),
 	}
 	if x.Note.Until != 0 {
@@ -280,7 +283,7 @@ func (s *Server) postUndo(c *gin.Context) {
 		}
 		c.PureJSON(http.StatusOK, gin.H{
 			"changes": u.Changes, "bars_restored": u.Restored, "bars_removed": u.Removed, "slots_explained": u.Evidence,
-			"slots_skipped": u.Skipped, "kept": kept,
+			"quarantine": u.Quarantine, "slots_skipped": u.Skipped, "kept": kept,
 		})
 	}
 }

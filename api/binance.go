@@ -123,6 +123,12 @@ func (s *Server) binanceInfo(c *gin.Context) {
 	})
 }
 
+// binanceNone answers for the futures, which clients ask for unless they are
+// told not to.
+func (s *Server) binanceNone(c *gin.Context) {
+	c.JSON(http.StatusOK, gin.H{"timezone": "UTC", "serverTime": series.TimeOf(s.now()), "symbols": []gin.H{}})
+}
+
 func (s *Server) binanceMarket(symbol string) gin.H {
 	base, quote := splitPair(symbol)
 	tick := "0.00000001"

@@ -127,6 +127,8 @@ func (s *Server) table() []route {
 		{get, "/compat/binance/api/v3/exchangeInfo", Reader, "Binance: symbols", "symbol symbols", nil, nil, s.binanceInfo},
 		{get, "/compat/binance/api/v3/klines", Reader, "Binance: bars", binanceQuery, nil, nil, s.binanceKlines},
 		{get, "/compat/binance/api/v3/uiKlines", Reader, "Binance: bars", binanceQuery, nil, nil, s.binanceKlines},
+		{get, "/compat/binance/fapi/v1/exchangeInfo", Reader, "Binance: no futures", "", nil, nil, s.binanceNone},
+		{get, "/compat/binance/dapi/v1/exchangeInfo", Reader, "Binance: no futures", "", nil, nil, s.binanceNone},
 		{get, "/udf/config", Reader, "TradingView: what this feed can do", "", nil, nil, s.udfConfig},
 		{get, "/udf/time", Reader, "TradingView: time of the server", "", nil, nil, s.udfTime},
 		{get, "/udf/symbols", Reader, "TradingView: one symbol", "symbol", nil, nil, s.udfSymbols},

@@ -95,6 +95,7 @@ type Undone struct {
 	Restored  int64 `json:"bars_restored"`   // bars that have their earlier value again
 	Removed   int64 `json:"bars_removed"`    // bars that were not there before
 	Explained int64 `json:"slots_explained"` // slots that have their earlier explanation again
+	Aside     int64 `json:"quarantine"`      // bars that left the quarantine or are in it again
 	Skipped   int64 `json:"slots_skipped"`   // slots that stay as they are
 	// Kept says why, for at most 1,000 stretches.
 	Kept []Kept `json:"kept"`

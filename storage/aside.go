@@ -139,6 +139,61 @@ func (c *change) addAside(e *Entry) {
 	c.ledger.aside += sumOf(key, value)
 	c.ledger.asides++
 	c.set(key, value)
+	c.entry.asides = append(c.entry.asides, asidePair{time: e.Time, id: binary.BigEndian.Uint64(key[13:])})
+}
+
+// takeOut plans to take a bar out of quarantine; the journal keeps it.
+func (c *change) takeOut(k, v []byte) {
+	c.dels = append(c.dels, slices.Clone(k))
+	c.ledger.aside -= sumOf(k, v)
+	c.ledger.asides--
+	ms, _ := numberOf(k)
+	c.entry.discards = append(c.entry.discards, asidePair{series.Time(ms), binary.BigEndian.Uint64(k[13:]), slices.Clone(v)})
+}
+
+// putAside makes the quarantine what it was: the bars of gone leave it, those of
+// back are in it again. It returns how many there were to do.
+func (s *Store) putAside(ctx context.Context, st *state, gone, back []asidePair) (int64, error) {
+	h, err := s.hold(ctx, st.mu)
+	if err != nil {
+		return 0, err
+	}
+	defer h.release()
+	c := s.begin(st, opAside)
+	for _, a := range gone {
+		key := a.key(st.id)
+		if _, err := s.eng.Get(key, func(v []byte) error {
+			c.takeOut(key, v)
+			return nil
+		}); err != nil {
+			return 0, err
+		}
+	}
+	for _, a := range back {
+		key := a.key(st.id)
+		found, err := s.eng.Get(key, func([]byte) error { return nil })
+		if err != nil {
+			return 0, err
+		}
+		if found {
+			continue
+		}
+		st.aside.Store(true)
+		c.ledger.aside += sumOf(key, a.value)
+		c.ledger.asides++
+		c.set(key, a.value)
+		c.entry.asides = append(c.entry.asides, asidePair{time: a.time, id: a.id})
+	}
+	n := int64(len(c.dels) + len(c.sets))
+	if n == 0 {
+		return 0, nil
+	}
+	wait, err := c.commit(ctx, h, true)
+	if err != nil {
+		return 0, err
+	}
+	h.release()
+	return n, wait()
 }
 
 // hasAside reports whether an entry with the time, reason and raw value of e
@@ -252,8 +307,8 @@ func (s *Store) readAside(c cursor) (Entry, error) {
 	return e, nil
 }
 
-// Discard takes an entry out of the quarantine of a series. It is journaled and
-// durable when it returns; to discard what is not there changes nothing.
+// Discard takes an entry out of the quarantine of a series. The journal keeps
+// it, so that it can be undone, and it is durable when it returns; to discard what is not there changes nothing.
 func (s *Store) Discard(ctx context.Context, key series.Key, id uint64) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -271,9 +326,7 @@ func (s *Store) Discard(ctx context.Context, key series.Key, id uint64) error {
 	c := s.begin(st, opAside)
 	if err := eachPair(s.eng, seriesKey(spaceAside, st.id), seriesKey(spaceAside, st.id+1), func(k, v []byte) error {
 		if len(k) == 21 && binary.BigEndian.Uint64(k[13:]) == id {
-			c.dels = append(c.dels, slices.Clone(k))
-			c.ledger.aside -= sumOf(k, v)
-			c.ledger.asides--
+			c.takeOut(k, v)
 		}
 		return nil
 	}); err != nil || len(c.dels) == 0 {

@@ -324,7 +324,7 @@ func (c *change) commit(ctx context.Context, h *hold, durable bool) (wait func()
 	pages := c.encodePages()
 	encoded := c.ledger.encode()
 	key := seriesKey(spaceLedger, c.st.id)
-	entry := c.entry.encode(nil)
+	entry := c.entry.encode()
 	t := &txn{durable: durable, entries: 1, journal: sumOf(journalKey(c.seq), entry)}
 	t.root = sumOf(key, encoded) - c.st.sum() + c.root
 	t.trail = trailRecord{

@@ -149,13 +149,18 @@ func FuzzRows(f *testing.F) {
 
 func FuzzJournal(f *testing.F) {
 	e := journalEntry{op: opWrite, series: 4, at: 5, source: 6, added: 7, replaced: 1, runs: []series.Run{{From: -5, To: 2}, {From: 9, To: 10}}, before: []beforeBlock{{block: -3, version: 9, data: []byte("abc")}}}
-	f.Add(e.encode(nil))
+	f.Add(e.encode())
+	e.note = Note{Actor: "a", Cause: "c", Repair: "r", Rule: "gap", Version: 2, Evidence: "e", Until: 9}
+	e.renewed, e.explained = []series.Run{{From: 3, To: 4}}, []series.Run{{From: 20, To: 22}}
+	e.evidence = []series.Absence{{Run: series.Run{From: 20, To: 21}, State: series.StateOutage, Note: series.Note{Reason: "x"}}}
+	e.asides, e.discards = []asidePair{{time: -60, id: 7}}, []asidePair{{60, 8, []byte("{}")}}
+	f.Add(e.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := decodeJournal(b)
 		if err != nil {
 			return
 		}
-		again, err := decodeJournal(e.encode(nil))
+		again, err := decodeJournal(e.encode())
 		if err != nil || !reflect.DeepEqual(e, again) {
 			t.Fatalf("%+v, %+v, %v", e, again, err)
 		}

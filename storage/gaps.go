@@ -44,13 +44,17 @@ func (v *view) look(c cursor, a *absence, run series.Run, withMarks bool) error 
 	if err := v.lookCoverage(c, a, lo, hi, withMarks); err != nil {
 		return err
 	}
+	n := len(a.reasons)
 	// Most series have neither: each seek costs as much as a month of pages.
 	if v.st.explained.Load() {
 		if err := v.lookEvidence(c, a, run); err != nil {
 			return err
 		}
 	}
-	if v.st.aside.Load() {
+	if v.past != nil { // what is set aside stands behind it
+		v.past.explain(a, n, run)
+	}
+	if v.st.aside.Load() || v.past != nil && len(v.past.aside) > 0 {
 		if err := v.lookAside(c, a, run); err != nil {
 			return err
 		}
@@ -105,7 +109,7 @@ func (v *view) lookAside(c cursor, a *absence, run series.Run) error {
 			if err != nil {
 				return err
 			}
-			if !v.past.asideThen(value) {
+			if !v.past.asideThen(key, value) {
 				continue
 			}
 		}
@@ -113,12 +117,24 @@ func (v *view) lookAside(c cursor, a *absence, run series.Run) error {
 			if k := len(a.reasons) - 1; k >= n && a.reasons[k].To == slot {
 				a.reasons[k].To++
 			} else if k < n || a.reasons[k].To < slot {
-				a.reasons = append(a.reasons, series.Absence{Run: series.Run{From: slot, To: slot + 1}, State: series.StateQuarantined, Note: series.Note{Reason: "the bar was set aside"}})
+				a.reasons = append(a.reasons, series.Absence{Run: series.Run{From: slot, To: slot + 1}, State: series.StateQuarantined, Note: asideNote})
 			}
+		}
+	}
+	if v.past != nil {
+		runs := v.past.asideBack(v.st.grid(), run)
+		for _, g := range a.reasons[n:] {
+			runs = append(runs, g.Run)
+		}
+		a.reasons = a.reasons[:n]
+		for _, r := range series.Normalize(runs) {
+			a.reasons = append(a.reasons, series.Absence{Run: r, State: series.StateQuarantined, Note: asideNote})
 		}
 	}
 	return c.Err()
 }
+
+var asideNote = series.Note{Reason: "the bar was set aside"}
 
 // expect fills in the expected slots of run.
 func (v *view) expect(a *absence, run series.Run) (*series.Calendar, series.Run, error) {

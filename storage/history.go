@@ -31,7 +31,12 @@ type Change struct {
 	Before series.Columns
 	// Evidence is the explanations that were replaced.
 	Evidence []series.Absence
-	Hash     tlog.Hash // of the entry, as [Store.AuditHead] counts it
+	// SetAside and Discarded count the bars that went into quarantine and that
+	// left it.
+	SetAside, Discarded int64
+
+	asides, discards []asidePair
+	Hash             tlog.Hash // of the entry, as [Store.AuditHead] counts it
 }
 
 // JournalOptions choose entries. Zero fields choose all.
@@ -106,6 +111,7 @@ func (s *Store) change(key, value []byte, o *JournalOptions) (*Change, error) {
 	s.mu.RUnlock()
 	x := &Change{
 		Seq: binary.BigEndian.Uint64(key[1:]), Op: opNames[e.op], At: e.at, Source: s.SourceName(e.source), Note: e.note, Renewed: e.renewed,
+		SetAside: int64(len(e.asides)), Discarded: int64(len(e.discards)),
 		Added: e.added, Replaced: e.replaced, Removed: e.removed, Evidence: e.evidence, Hash: recordHash(key, value),
 	}
 	if e.source == 0 {
@@ -118,6 +124,11 @@ func (s *Store) change(key, value []byte, o *JournalOptions) (*Change, error) {
 		o.Repair != "" && x.Note.Repair != o.Repair || o.Rule != "" && x.Note.Rule != o.Rule || o.Version != 0 && x.Note.Version != o.Version ||
 		o.Source != "" && x.Source != o.Source || o.Actor != "" && x.Note.Actor != o.Actor {
 		return nil, nil
+	}
+	// They share memory with value, which is the cursor's.
+	x.asides, x.discards = e.asides, slices.Clone(e.discards)
+	for i := range x.discards {
+		x.discards[i].value = slices.Clone(x.discards[i].value)
 	}
 	x.Explained, x.Gained = e.explained, series.Subtract(nil, e.runs, e.explained)
 	if e.op == opExplain {

@@ -23,6 +23,11 @@ import (
 //	runs of slots that got other evidence
 //	uvarint pieces of evidence that were replaced, per piece: svarint first slot, uvarint bytes, value
 //	u8 1 and the note, or 0: actor, cause, repair, rule, evidence (uvarint bytes, text), uvarint version, svarint until
+//
+// and since version 3
+//
+//	uvarint bars set aside, per bar: svarint time, uvarint id
+//	uvarint bars taken out of quarantine, per bar: svarint time, uvarint id, uvarint bytes, value
 type journalEntry struct {
 	op     journalOp
 	series seriesID
@@ -36,6 +41,19 @@ type journalEntry struct {
 	explained                []series.Run     // slots that got other evidence; part of runs
 	evidence                 []series.Absence // that was replaced
 	note                     Note
+	asides                   []asidePair // set aside; without values
+	discards                 []asidePair // taken out of quarantine
+}
+
+// asidePair is a bar in quarantine as it is stored.
+type asidePair struct {
+	time  series.Time
+	id    uint64
+	value []byte
+}
+
+func (a *asidePair) key(id seriesID) []byte {
+	return binary.BigEndian.AppendUint64(numberKey(spaceAside, id, int64(a.time)), a.id)
 }
 
 // beforeBlock holds the bars of one block that a change replaced or removed.
@@ -75,14 +93,15 @@ func (o journalOp) String() string {
 	return "something unknown"
 }
 
-// journalVersion 1 had no notes, and did not keep evidence that was replaced.
-const journalVersion = 2
+// journalVersion 1 had no notes, and did not keep evidence that was replaced; 2
+// did not keep bars that were taken out of quarantine.
+const journalVersion = 3
 
 var errJournal = errors.New("journal entry is damaged")
 
-func (e *journalEntry) encode(dst []byte) []byte {
+func (e *journalEntry) encode() []byte {
 	le := binary.LittleEndian
-	dst = append(dst, journalVersion, byte(e.op))
+	dst := []byte{journalVersion, byte(e.op)}
 	dst = le.AppendUint32(dst, uint32(e.series))
 	dst = le.AppendUint64(dst, uint64(e.at))
 	dst = le.AppendUint32(dst, uint32(e.source))
@@ -104,16 +123,26 @@ func (e *journalEntry) encode(dst []byte) []byte {
 		dst = binary.AppendVarint(dst, int64(g.From))
 		dst = append(binary.AppendUvarint(dst, uint64(len(v))), v...)
 	}
-	n := &e.note
-	if *n == (Note{}) {
-		return append(dst, 0)
+	if n := &e.note; *n == (Note{}) {
+		dst = append(dst, 0)
+	} else {
+		dst = append(dst, 1)
+		for _, text := range n.texts() {
+			dst = append(binary.AppendUvarint(dst, uint64(len(*text))), *text...)
+		}
+		dst = binary.AppendUvarint(dst, uint64(max(n.Version, 0)))
+		dst = binary.AppendVarint(dst, int64(n.Until))
 	}
-	dst = append(dst, 1)
-	for _, text := range n.texts() {
-		dst = append(binary.AppendUvarint(dst, uint64(len(*text))), *text...)
+	dst = binary.AppendUvarint(dst, uint64(len(e.asides)))
+	for _, a := range e.asides {
+		dst = binary.AppendUvarint(binary.AppendVarint(dst, int64(a.time)), a.id)
 	}
-	dst = binary.AppendUvarint(dst, uint64(max(n.Version, 0)))
-	return binary.AppendVarint(dst, int64(n.Until))
+	dst = binary.AppendUvarint(dst, uint64(len(e.discards)))
+	for _, a := range e.discards {
+		dst = binary.AppendUvarint(binary.AppendVarint(dst, int64(a.time)), a.id)
+		dst = append(binary.AppendUvarint(dst, uint64(len(a.value))), a.value...)
+	}
+	return dst
 }
 
 func appendRuns(dst []byte, runs []series.Run) []byte {
@@ -209,6 +238,14 @@ func decodeJournal(b []byte) (*journalEntry, error) {
 				*text = string(bytes())
 			}
 			e.note.Version, e.note.Until = int(u()), series.Time(i())
+		}
+	}
+	if version > 2 {
+		for n := u(); ok && n > 0; n-- {
+			e.asides = append(e.asides, asidePair{time: series.Time(i()), id: u()})
+		}
+		for n := u(); ok && n > 0; n-- {
+			e.discards = append(e.discards, asidePair{series.Time(i()), u(), bytes()})
 		}
 	}
 	if !ok || len(b) != 0 {

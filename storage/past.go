@@ -47,6 +47,7 @@ type pastDiff struct {
 	slots    []series.Run   // of restored
 	bare     []series.Run   // slots whose evidence is that of then
 	notes    []series.Absence
+	aside    map[uint64]asidePair // in quarantine then, or without a value not
 }
 
 // AsOf opens the past. It must be closed like a [Snapshot].
@@ -69,7 +70,8 @@ func (p *Past) of(ctx context.Context, key series.Key) (*pastDiff, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &pastDiff{at: p.o.At}
+	d := &pastDiff{at: p.o.At, aside: map[uint64]asidePair{}}
+	otherAside := map[uint64]bool{}
 	bars := map[series.Slot]series.Bar{}
 	g := st.grid()
 	forget := func(x *Change, runs []series.Run) []series.Run {
@@ -120,6 +122,15 @@ func (p *Past) of(ctx context.Context, key series.Key) (*pastDiff, error) {
 			}
 		}
 		d.notes, d.bare = kept, series.Union(nil, d.bare, own)
+		for _, a := range slices.Concat(x.asides, x.discards) {
+			n := g.SlotAt(a.time)
+			switch {
+			case len(forget(x, []series.Run{{From: n, To: n + 1}})) == 0:
+				otherAside[a.id] = true
+			case !otherAside[a.id]:
+				d.aside[a.id] = a
+			}
+		}
 	}); err != nil {
 		return nil, err
 	}
@@ -267,12 +278,16 @@ func (d *pastDiff) apply(a *absence, run series.Run) {
 		sortGaps(marks)
 		a.marks = marks
 	}
+}
+
+// explain turns the evidence of now, which is from the n-th reason on, into that
+// of then.
+func (d *pastDiff) explain(a *absence, n int, run series.Run) {
 	if len(d.bare) == 0 {
 		return
 	}
-	// Slots set aside stand behind the evidence and have no notes of a change.
-	var reasons []series.Absence
-	for _, g := range a.reasons {
+	reasons := slices.Clone(a.reasons[:n])
+	for _, g := range a.reasons[n:] {
 		for _, r := range series.Subtract(nil, []series.Run{g.Run}, d.bare) {
 			reasons = append(reasons, series.Absence{Run: r, State: g.State, Note: g.Note})
 		}
@@ -286,9 +301,23 @@ func (d *pastDiff) apply(a *absence, run series.Run) {
 }
 
 // asideThen reports whether a quarantined bar was set aside by then.
-func (d *pastDiff) asideThen(value []byte) bool {
+func (d *pastDiff) asideThen(key, value []byte) bool {
+	if a, known := d.aside[binary.BigEndian.Uint64(key[len(key)-8:])]; known {
+		return a.value != nil
+	}
 	var r asideRecord
 	return d.at == 0 || json.Unmarshal(value, &r) != nil || r.At <= d.at
+}
+
+// asideBack returns the slots of run with a bar that was in quarantine then.
+func (d *pastDiff) asideBack(g series.Grid, run series.Run) []series.Run {
+	var runs []series.Run
+	for _, a := range d.aside {
+		if n := g.SlotAt(a.time); a.value != nil && run.Contains(n) && g.Time(n) == a.time {
+			runs = append(runs, series.Run{From: n, To: n + 1})
+		}
+	}
+	return series.Normalize(runs)
 }
 
 // Chunks is [Snapshot.Chunks] of then. All columns are filled.

@@ -98,7 +98,7 @@ func (h *history) step(ctx context.Context) {
 	g := series.Grid{Interval: btc.Interval}
 	r := h.run()
 	var err error
-	switch k := h.r.IntN(10); {
+	switch k := h.r.IntN(13); {
 	case k < 6:
 		c := walk(h.r.Uint64(), g.Time(r.From), btc.Interval, int(r.Len()))
 		if h.r.IntN(3) == 0 { // corrected ones
@@ -116,8 +116,27 @@ func (h *history) step(ctx context.Context) {
 	case k < 9:
 		states := []series.State{series.StateNoTrade, series.StateOutage, series.StateUnavailable, series.StateMissing}
 		err = h.s.Explain(ctx, btc, []series.Absence{{Run: r, State: states[h.r.IntN(4)], Note: series.Note{Reason: fmt.Sprint(h.count), Attempts: int32(h.r.IntN(3))}}})
-	default:
+	case k < 10:
 		err = h.s.Compact(ctx)
+	case k < 12:
+		var es []storage.Entry
+		for n := r.From; n < r.To; n += 1 + series.Slot(h.r.IntN(3)) {
+			es = append(es, storage.Entry{Key: btc, Time: g.Time(n), HasTime: true, Reason: "odd", Raw: fmt.Sprint(h.count)})
+		}
+		err = h.s.SetAside(ctx, es)
+	default:
+		var all []storage.Entry
+		for e, err := range h.s.Aside(ctx, &btc) {
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			all = append(all, e)
+		}
+		for range min(3, len(all)) {
+			if err == nil {
+				err = h.s.Discard(ctx, btc, all[h.r.IntN(len(all))].ID)
+			}
+		}
 	}
 	if err != nil {
 		h.t.Fatal(err)

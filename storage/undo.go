@@ -16,7 +16,9 @@ type Undone struct {
 	Restored int64 // bars that have their earlier value again
 	Removed  int64 // bars that are gone, as they were before
 	Evidence int64 // slots that have their earlier explanation again
-	Skipped  int64 // slots that stay as they are; Kept says why
+	// Quarantine counts the bars that left the quarantine or are in it again.
+	Quarantine int64
+	Skipped    int64 // slots that stay as they are; Kept says why
 	// Kept are the stretches of these slots, the newest change first; at most
 	// 1,000 are listed.
 	Kept []Kept
@@ -151,13 +153,14 @@ type undoPlan struct {
 	// Slots that others changed since, by bars and by explanations; and those
 	// whose bar before was still forming.
 	foreign, foreignNotes, forming []series.Run
+	aside                          map[uint64]asidePair // in quarantine before; without a value: not
 }
 
 // planUndo looks at all changes since the first of seqs. Those of own are of an
 // undo that was interrupted: they count neither as chosen nor as somebody
 // else's.
 func (s *Store) planUndo(ctx context.Context, key series.Key, seqs, own []uint64, p *undoPlan) error {
-	p.seqs = seqs
+	p.seqs, p.aside = seqs, map[uint64]asidePair{}
 	p.bars, p.notes = map[series.Time]series.Bar{}, map[series.Slot]series.Absence{}
 	for x, err := range s.Journal(ctx, JournalOptions{Key: &key, After: seqs[0] - 1}) {
 		if err != nil {
@@ -168,15 +171,24 @@ func (s *Store) planUndo(ctx context.Context, key series.Key, seqs, own []uint64
 		}
 	}
 	var others, otherNotes []series.Run // newer than x
+	otherAside := map[uint64]bool{}
 	for _, x := range slices.Backward(p.later) {
 		touched := x.touched()
 		if _, mine := slices.BinarySearch(seqs, x.Seq); !mine {
 			others, otherNotes = series.Union(nil, others, touched), series.Union(nil, otherNotes, x.Explained)
+			for _, a := range slices.Concat(x.asides, x.discards) {
+				otherAside[a.id] = true
+			}
 			continue
 		}
 		p.foreign = series.Union(nil, p.foreign, series.Intersect(nil, touched, others))
 		p.foreignNotes = series.Union(nil, p.foreignNotes, series.Intersect(nil, x.Explained, otherNotes))
 		p.takeBack(x, series.Subtract(nil, touched, others), series.Subtract(nil, x.Explained, otherNotes))
+		for _, a := range slices.Concat(x.asides, x.discards) {
+			if !otherAside[a.id] {
+				p.aside[a.id] = a
+			}
+		}
 	}
 	return nil
 }
@@ -268,6 +280,21 @@ func (s *Store) putBack(ctx context.Context, st *state, p *undoPlan, out *Undone
 			return err
 		}
 		out.Restored += int64(res.Written)
+	}
+	var gone, back []asidePair
+	for _, id := range slices.Sorted(maps.Keys(p.aside)) {
+		if a := p.aside[id]; a.value == nil {
+			gone = append(gone, a)
+		} else {
+			back = append(back, a)
+		}
+	}
+	if len(p.aside) > 0 {
+		n, err := s.putAside(ctx, st, gone, back)
+		out.Quarantine += n
+		if err != nil {
+			return err
+		}
 	}
 	if len(p.bare) == 0 {
 		return nil

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/url"
+
 	"github.com/spf13/cobra"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -15,18 +17,20 @@ type coverageAnswer struct {
 
 func (a *app) coverageCommand() *cobra.Command {
 	var symbol, interval, from, to string
+	var past pastFlags
 	c := &cobra.Command{
 		Use:   "coverage --symbol S --interval I",
 		Short: "Split the slots of a series into states; they sum to 100%",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return show(c.Context(), a, "/v1/coverage", query("symbol", symbol, "interval", interval, "from", from, "to", to), a.printCoverage)
+			return show(c.Context(), a, "/v1/coverage", past.add(query("symbol", symbol, "interval", interval, "from", from, "to", to)), a.printCoverage)
 		},
 	}
 	f := c.Flags()
 	seriesFlags(c, &symbol, &interval)
 	f.StringVar(&from, "from", "", "from this time on (default: the first bar)")
 	f.StringVar(&to, "to", "", "before this time (default: behind the last bar)")
+	past.flags(c)
 	return c
 }
 
@@ -72,4 +76,25 @@ func seriesFlags(c *cobra.Command, symbol, interval *string) {
 		}
 		return nil
 	}
+}
+
+// pastFlags are --asof and --causal.
+type pastFlags struct {
+	asof   string
+	causal bool
+}
+
+func (p *pastFlags) flags(c *cobra.Command) {
+	c.Flags().StringVar(&p.asof, "asof", "", "answer as the store would have answered at this time")
+	c.Flags().BoolVar(&p.causal, "causal", false, "forget what repairs knew later than the end of a bar")
+}
+
+func (p *pastFlags) add(q url.Values) url.Values {
+	if p.asof != "" {
+		q.Set("asof", p.asof)
+	}
+	if p.causal {
+		q.Set("causal", "true")
+	}
+	return q
 }

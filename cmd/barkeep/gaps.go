@@ -39,6 +39,7 @@ func (v gapsAnswer) scans() []gapScan {
 func (a *app) gapsCommand() *cobra.Command {
 	var symbol, interval, from, to string
 	var check bool
+	var past pastFlags
 	c := &cobra.Command{
 		Use:   "gaps",
 		Short: "List the gaps of one series or of all",
@@ -46,7 +47,7 @@ func (a *app) gapsCommand() *cobra.Command {
 			"says why. With --check the exit code is 3 if any is missing.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return show(c.Context(), a, "/v1/gaps", query("symbol", symbol, "interval", interval, "from", from, "to", to),
+			return show(c.Context(), a, "/v1/gaps", past.add(query("symbol", symbol, "interval", interval, "from", from, "to", to)),
 				func(v gapsAnswer) error {
 					if err := a.printGaps(v.scans()); err != nil {
 						return err
@@ -66,6 +67,7 @@ func (a *app) gapsCommand() *cobra.Command {
 	f.StringVar(&from, "from", "", "from this time on (default: the first bar)")
 	f.StringVar(&to, "to", "", "before this time (default: behind the last bar)")
 	f.BoolVar(&check, "check", false, "exit with 3 if a bar is missing")
+	past.flags(c)
 	return c
 }
 

@@ -31,6 +31,7 @@ type barsPage struct {
 func (a *app) queryCommand() *cobra.Command {
 	var symbol, interval, from, to, fill, resample, order string
 	var limit int
+	var past pastFlags
 	c := &cobra.Command{
 		Use:   "query --symbol S --interval I",
 		Short: "Print bars",
@@ -46,7 +47,7 @@ func (a *app) queryCommand() *cobra.Command {
 			if limit < 0 {
 				return usagef("--limit %d is below 0", limit)
 			}
-			return a.query(c.Context(), q, limit)
+			return a.query(c.Context(), past.add(q), limit)
 		},
 	}
 	f := c.Flags()
@@ -57,6 +58,7 @@ func (a *app) queryCommand() *cobra.Command {
 	f.StringVar(&fill, "fill", "", "slots without a bar: none, repaired, null, prev, linear (default repaired)")
 	f.StringVar(&resample, "resample", "", "interval to make out of --interval")
 	f.StringVar(&order, "order", "", "asc or desc (default asc)")
+	past.flags(c)
 	return c
 }
 

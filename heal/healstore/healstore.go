@@ -159,7 +159,7 @@ func (x *Store) Undo(ctx context.Context, repair string, c heal.Change) (heal.Un
 	if errors.Is(err, storage.ErrNothingToUndo) {
 		err = nil // a repair that changed nothing
 	}
-	out := heal.Undone{Restored: u.Restored, Removed: u.Removed, Explained: u.Evidence, Skipped: u.Skipped, Kept: []heal.Kept{}}
+	out := heal.Undone{Restored: u.Restored, Removed: u.Removed, Explained: u.Evidence, Aside: u.Quarantine, Skipped: u.Skipped, Kept: []heal.Kept{}}
 	for _, k := range u.Kept {
 		out.Kept = append(out.Kept, heal.Kept{Key: k.Key, From: k.Span.From, To: k.Span.To, Bars: k.Slots, By: k.By, Why: k.Why})
 	}

@@ -69,7 +69,7 @@ func load(fsys fs.FS) (*tree, error) {
 		}
 		if d.IsDir() {
 			switch path.Base(p) {
-			case ".git", "node_modules", "bin", "dist", "data":
+			case ".git", ".venv", "node_modules", "bin", "dist", "data":
 				return fs.SkipDir
 			}
 			if p != "." {
