@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gin-gonic/gin"
 )
@@ -52,7 +53,7 @@ func TestOverload(t *testing.T) {
 // gets a slot in time is answered.
 func TestRefusedSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{slots: make(chan struct{}, 1)}
+		g := &gate{slots: make(chan struct{}, 1), long: make(chan struct{}, 1)}
 		e := gin.New()
 		release := make(chan struct{})
 		e.GET("/", g.enter, func(c *gin.Context) { <-release })
@@ -68,11 +69,20 @@ func TestRefusedSoon(t *testing.T) {
 		if code := <-codes; code != 503 { // the clock of the bubble goes on by refuseAfter
 			t.Fatal(code)
 		}
+		<-time.After(longAfter) // in the bubble: the first one is a long one now
+		synctest.Wait()
 		go ask()
 		synctest.Wait()
+		if len(g.slots) != 1 || len(g.long) != 1 {
+			t.Errorf("%d short and %d long ones", len(g.slots), len(g.long))
+		}
 		close(release)
 		if a, b := <-codes, <-codes; a != 200 || b != 200 {
 			t.Error(a, b)
+		}
+		synctest.Wait()
+		if len(g.slots)+len(g.long) != 0 {
+			t.Error("a slot was not given back")
 		}
 	})
 }

@@ -293,7 +293,7 @@ func (w *watcher) resources(add adder) {
 	}
 	refused := w.server.Refused()
 	if n := refused - w.refused; n > 0 {
-		add("overloaded", "server", float64(n), 0, "%d requests were refused since the last look, because more than %d were under way", n, w.app.cfg.Running)
+		add("overloaded", "server", float64(n), 0, "%d requests were refused since the last look, because too many were under way", n)
 	}
 	w.refused = refused
 	if used, most := memoryUsed(), w.app.cfg.AlertMemory; most > 0 && used > uint64(most) {

@@ -128,7 +128,7 @@ func (r *retention) pass(ctx context.Context) (deleted int64, err error) {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", info.Key, err))
 			} else if n > 0 {
-				r.log.Info("old bars were deleted", "series", info.Key.String(), "bars", n, "rule", k.String())
+				r.log.Info("old bars were deleted", "series", info.String(), "bars", n, "rule", k.String())
 			}
 		}
 	}

@@ -163,9 +163,15 @@ var settings = []setting{
 		set: func(c *Config, v string) (err error) { c.MaxBody, err = parseSize(v); return },
 	},
 	{
-		key: "server.max_running", def: "128",
-		doc: "How many requests for data are answered at a time. The rest is refused with 503\nwithin 20 ms, so that what is accepted stays fast.",
-		set: func(c *Config, v string) (err error) { c.Running, err = parseCount(v); return },
+		key: "server.max_running", def: "auto",
+		doc: "How many requests for data are answered at a time; auto is 8 for each CPU. The rest\nis refused with 503, so that what is accepted stays fast. Those that take longer\nthan a second are not counted.",
+		set: func(c *Config, v string) (err error) {
+			if c.Running = 0; v == "auto" {
+				return nil
+			}
+			c.Running, err = parseCount(v)
+			return err
+		},
 	},
 	{
 		key: "store.cache", def: "64MiB",
