@@ -149,21 +149,26 @@ func (s *Server) table() []route {
 // routes puts the table into the router.
 func (s *Server) routes() {
 	for _, r := range s.table() {
-		need := s.guard.need(r.role)
-		handle := r.handle
-		if r.method != http.MethodGet {
-			handle = func(c *gin.Context) { // the journal says who asked
-				c.Request = c.Request.WithContext(storage.WithNote(c.Request.Context(), storage.Note{Actor: s.actor(c)}))
-				r.handle(c)
-			}
+		s.mount(r)
+	}
+}
+
+// mount puts a route into the router.
+func (s *Server) mount(r route) {
+	chain := []gin.HandlerFunc{s.guard.need(r.role)}
+	if s.gate.guards(r.path) {
+		chain = append(chain, s.gate.enter)
+	}
+	handle := r.handle
+	if r.method != http.MethodGet {
+		handle = func(c *gin.Context) { // the journal says who asked
+			c.Request = c.Request.WithContext(storage.WithNote(c.Request.Context(), storage.Note{Actor: s.actor(c)}))
+			r.handle(c)
 		}
-		chain := []gin.HandlerFunc{need, handle}
-		if s.gate.guards(r.path) {
-			chain = []gin.HandlerFunc{need, s.gate.enter, handle}
-		}
-		s.engine.Handle(r.method, r.path, chain...)
-		if r.method == http.MethodGet { // gin does not answer HEAD by itself
-			s.engine.Handle(http.MethodHead, r.path, chain...)
-		}
+	}
+	chain = append(chain, handle)
+	s.engine.Handle(r.method, r.path, chain...)
+	if r.method == http.MethodGet { // gin does not answer HEAD by itself
+		s.engine.Handle(http.MethodHead, r.path, chain...)
 	}
 }
