@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
@@ -37,6 +38,16 @@ function start(args, env = {}) {
   })
   return ready
 }
+
+// freePort is a port that nothing listens on: a restart must come back to it.
+const freePort = () => new Promise((done, fail) => {
+  const probe = createServer()
+  probe.on('error', fail)
+  probe.listen(0, '127.0.0.1', () => {
+    const { port } = probe.address()
+    probe.close(() => done(port))
+  })
+})
 
 const stop = (s) => new Promise((done) => {
   s.child.on('exit', done)
@@ -105,19 +116,22 @@ try {
   check('a dropped file is imported', await see(page, /1 written/))
 
   const hostile = 'A-^=.:_/b'
-  await fetch(`${demo.base}/v1/bars?symbol=${encodeURIComponent(hostile)}&interval=1h&source=${encodeURIComponent('<img src=x onerror=alert(1)>')}`, {
-    method: 'POST', headers: { Authorization: 'Bearer ' + token }, body: '[[1704067200000,1,2,0.5,1.5,3],[1704067200001,1,2,0.5,"<script>alert(1)</script>",3]]',
+  const markup = '<img src=x onerror=alert(1)>'
+  const sent = await fetch(`${demo.base}/v1/bars?symbol=${encodeURIComponent(hostile)}&interval=1h&source=demo`, {
+    method: 'POST', headers: { Authorization: 'Bearer ' + token, 'Content-Type': 'text/csv' }, body: `time,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,3\n1704070800000,1,2,0.5,${markup},3\n`,
   })
+  check('hostile rows are taken in', sent.ok, `${sent.status} ${await sent.text()}`)
   let alerted = false
   page.on('dialog', (d) => {
     alerted = true
     void d.dismiss()
   })
   await page.goto(demo.base + '/#/series/' + encodeURIComponent(hostile) + '/1h')
-  check('a hostile name is a name', await see(page, hostile))
+  check('a series with a hostile name opens', await see(page, /1 bars, 2024-01-01/))
+  check('its name is shown as it is', (await page.locator('h1').textContent())?.includes(hostile))
   await page.goto(demo.base + '/#/quarantine')
-  await page.waitForTimeout(500)
-  check('hostile values do nothing', !alerted)
+  check('hostile values are shown as text', await see(page, markup))
+  check('and do nothing', !alerted && (await page.locator('main img').count()) === 0)
 
   for (const [name, hash] of [['overview', '#/'], ['list', '#/list'], ['series', '#/series/DEMO%2FUSDT/1m'], ['endpoints', '#/endpoints'], ['alerts', '#/alerts'], ['repairs', '#/repairs'], ['quarantine', '#/quarantine'], ['import', '#/import'], ['system', '#/system']]) {
     for (const [size, scheme] of [[{ width: 1400, height: 900 }, 'dark'], [{ width: 1400, height: 900 }, 'light'], [{ width: 360, height: 740 }, 'dark']]) {
@@ -145,11 +159,21 @@ try {
 // A store of one's own: five years of minutes, many series, a restart.
 const data = await mkdtemp(join(tmpdir(), 'barkeep-e2e-'))
 try {
-  let s = await start(['serve', '--data', data, '--listen', '127.0.0.1:18099'], { BARKEEP_DATA_HEALING_AUTO_REPAIR_ENABLED: 'false' })
+  const listen = `127.0.0.1:${await freePort()}`
+  let s = await start(['serve', '--data', data, '--listen', listen], { BARKEEP_DATA_HEALING_AUTO_REPAIR_ENABLED: 'false' })
   const admin = (await readFile(join(data, 'token'), 'utf8')).trim()
   const page = await open(s.base)
   check('an empty store says what to do', await see(page, 'There are no bars yet'))
-  const send = (symbol, interval, rows) => fetch(`${s.base}/v1/bars?symbol=${symbol}&interval=${interval}`, { method: 'POST', headers: { Authorization: 'Bearer ' + admin, 'Content-Type': 'text/csv' }, body: rows })
+  // A server that is busy refuses with 503: it is asked again, as a client does.
+  const send = async (symbol, interval, rows) => {
+    for (let tries = 0; ; tries++) {
+      const r = await fetch(`${s.base}/v1/bars?symbol=${symbol}&interval=${interval}`, { method: 'POST', headers: { Authorization: 'Bearer ' + admin, 'Content-Type': 'text/csv' }, body: rows })
+      const text = await r.text()
+      if (r.ok) return
+      if (r.status !== 503 || tries === 20) throw new Error(`${symbol} is refused: ${r.status} ${text}`)
+      await new Promise((done) => setTimeout(done, 50 * (tries + 1)))
+    }
+  }
   const years = 5 * 365 * 1440
   for (let from = 0; from < years; from += 400_000) {
     const rows = ['time,open,high,low,close,volume']
@@ -159,8 +183,8 @@ try {
     }
     await send('LONG', '1m', rows.join('\n'))
   }
-  for (let n = 0; n < 10_000; n += 100) {
-    await Promise.all(Array.from({ length: 100 }, (_, k) => send('S' + String(n + k).padStart(5, '0'), '1d', 'time,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,3\n')))
+  for (let n = 0; n < 10_000; n += 8) {
+    await Promise.all(Array.from({ length: 8 }, (_, k) => send('S' + String(n + k).padStart(5, '0'), '1d', 'time,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,3\n')))
   }
   await page.goto(s.base + '/#/list')
   check('ten thousand series are listed', await see(page, /10,001 of 10,001/, 60_000))
@@ -169,7 +193,10 @@ try {
     const begun = performance.now()
     box.value = 'S0999'
     box.dispatchEvent(new InputEvent('input', { bubbles: true }))
-    while (!document.body.textContent.includes('10 of 10,001')) await new Promise(requestAnimationFrame)
+    while (!document.body.textContent.includes('10 of 10,001')) {
+      if (performance.now() - begun > 10_000) break
+      await new Promise(requestAnimationFrame)
+    }
     return performance.now() - begun
   })
   check('they are filtered within 100 ms', took < 100, `${took} ms`)
@@ -196,7 +223,7 @@ try {
   console.log(`     ${frames.toFixed(0)} frames a second, filter ${took.toFixed(0)} ms`)
   await stop(s)
   check('it says when it is not live', await see(page, /not live/, 10_000))
-  s = await start(['serve', '--data', data, '--listen', '127.0.0.1:18099'])
+  s = await start(['serve', '--data', data, '--listen', listen])
   check('and is live again after a restart', await see(page, '● live', 30_000))
   await stop(s)
 } catch (e) {
