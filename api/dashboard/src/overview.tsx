@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'preact/hooks'
 import { get } from './api'
 import { ago, bytes, count, share, time } from './format'
-import { Failure, link, Mark, Panel, Score, StateBar, Tile, toneOf, useLoad, Wait } from './parts'
+import { endpointTone, Failure, link, Mark, Panel, Score, StateBar, Tile, toneOf, useLoad, Wait } from './parts'
 import type { DataHealth, SeriesHealth, Status } from './types'
 
 export function Overview() {
@@ -61,7 +61,7 @@ export function Overview() {
           {data.endpoints.length === 0 && <div class="empty">None are configured.</div>}
           {data.endpoints.slice(0, 14).map((e) => (
             <div key={e.name}>
-              <Mark tone={e.paused_until ? 'bad' : e.requests === 0 ? 'dim' : toneOf(e.breaker)}>{e.name}</Mark>{' '}
+              <Mark tone={endpointTone(e)}>{e.name}</Mark>{' '}
               <span class="dim">
                 {e.paused_until ? `left alone until ${time(e.paused_until)}: ${e.paused_why}` : e.requests === 0 ? 'not asked yet' : `breaker ${e.breaker}, ${e.availability.toFixed(0)}% answered`}
               </span>

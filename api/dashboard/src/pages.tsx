@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { ask, get, post, query, setToken, token } from './api'
 import { ago, bytes, count, isLocal, setLocal, time } from './format'
-import { Action, Failure, link, Mark, Panel, toneOf, useLoad, Wait } from './parts'
+import { Action, endpointTone, Failure, link, Mark, Panel, toneOf, useLoad, Wait } from './parts'
 import { PlanView, RepairView } from './series'
 import type { Alert, Aside, AuditEntry, Endpoint, Repair, Setting, Status, Token } from './types'
 
@@ -24,12 +24,12 @@ export function Endpoints() {
           <tbody>
             {data.endpoints.map((e) => (
               <tr class="row" key={e.name}>
-                <td>
+                <td class="name">
                   {e.name}
                   <div class="dim">{e.provider}</div>
                 </td>
                 <td>
-                  <Mark tone={e.paused_until ? 'bad' : e.requests === 0 ? 'dim' : toneOf(e.breaker)}>{e.paused_until ? 'left alone' : e.requests === 0 ? 'not asked' : e.breaker}</Mark>
+                  <Mark tone={endpointTone(e)}>{e.paused_until ? 'left alone' : e.requests === 0 ? 'not asked' : e.breaker}</Mark>
                   {e.paused_until && <div class="dim">{e.paused_why}, until {time(e.paused_until)}</div>}
                 </td>
                 <td class="num">{e.requests ? e.availability.toFixed(1) + '%' : '–'}</td>
@@ -381,7 +381,7 @@ function Settings() {
       {data && (
         <>
           <div class="scroll">
-            <table>
+            <table class="stack">
               <thead><tr><th>Setting</th><th>Value</th><th>From</th><th>Meaning</th></tr></thead>
               <tbody>
                 {data.settings.map((s) => (

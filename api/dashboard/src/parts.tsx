@@ -5,7 +5,7 @@ import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { ApiError } from './api'
 import { count, share, states } from './format'
 import { live } from './live'
-import type { State } from './types'
+import type { Endpoint, State } from './types'
 
 export interface Loaded<T> {
   data?: T
@@ -113,6 +113,15 @@ export function toneOf(status: string): 'good' | 'warn' | 'bad' | 'dim' {
       return 'bad'
   }
   return 'dim'
+}
+
+// endpointTone warns of an endpoint that mostly fails while its breaker is
+// closed.
+export function endpointTone(e: Pick<Endpoint, 'paused_until' | 'requests' | 'breaker' | 'availability'>): 'good' | 'warn' | 'bad' | 'dim' {
+  if (e.paused_until) return 'bad'
+  if (e.requests === 0) return 'dim'
+  const tone = toneOf(e.breaker)
+  return tone === 'good' && e.availability < 90 ? 'warn' : tone
 }
 
 export function scoreTone(score: number | null): 'good' | 'warn' | 'bad' | 'dim' {
