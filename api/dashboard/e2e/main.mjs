@@ -138,6 +138,7 @@ try {
       const p = await open(demo.base, size, scheme)
       await p.goto(demo.base + '/' + hash)
       await p.waitForTimeout(name === 'series' ? 1500 : 500)
+      check(`${name} is the page that is shown`, (await p.locator('nav [aria-current=page]').getAttribute('href')) === (name === 'series' ? '#/list' : hash))
       const wide = await p.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
       check(`${name} fits ${size.width} px`, wide <= 0, `${wide} px too wide`)
       if (size.width > 400) {

@@ -38,6 +38,7 @@ function App() {
       scrollTo(0, 0)
     }
     addEventListener('hashchange', move)
+    go(route()) // it may have changed before anybody listened
     live.start()
     const leave = live.listen((h) => h.kind === 'live' && setOn(Boolean(h.data)))
     return () => {
