@@ -60,9 +60,10 @@ gate: ## torture store and program: crashes, kills, damage, full and failing dis
 torture: ## the same for hours, with power cuts (root, btrfs-progs, strace)
 	$(GO) test -p 1 ./storage ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 6h -long
 
-# Left out: what decodes damaged files on one goroutine, for hours under race.
+# Left out: what decodes damaged files on one goroutine, for hours under race,
+# and what measures times.
 race: ## run the tests of the core packages under the race detector
-	$(GO) test -race -short -skip '^Test(Raw|Rebuild|RepairTable|Preflight|FlippedTables|Torture(Flips|Files|Faults|Judge))' \
+	$(GO) test -race -short -skip '^Test(Raw|Rebuild|RepairTable|Preflight|FlippedTables|Torture(Flips|Files|Faults|Judge|Slow|Load))' \
 	  ./series/... ./storage/... ./heal/... ./fetch/... ./api/... ./cmd/...
 
 lint: ## vet, formatting and linters

@@ -73,7 +73,9 @@ func (p *Pool) Bars(ctx context.Context, a Ask, give func(Batch) error) (*Report
 	}
 	report.Asked = series.Span{From: q.g.time(q.run.From), To: q.g.time(q.run.To)}
 	err = q.all(ctx, report, give)
+	q.mu.Lock() // a request that was hedged and given up may still come back
 	report.Attempts = q.sent
+	q.mu.Unlock()
 	for _, s := range []*[]series.Span{&report.Spoken, &report.Empty, &report.Silent, &report.Unanswered} {
 		*s = series.Normalize(*s)
 	}

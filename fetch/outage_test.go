@@ -74,6 +74,7 @@ func TestNothingIsSentBeforeRetryAfter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex // guards first and others
 				var first, others time.Time
 				a := &server{name: "api.vendor.test"}
 				b := &server{name: "api2.vendor.test"}
@@ -85,6 +86,8 @@ func TestNothingIsSentBeforeRetryAfter(t *testing.T) {
 						}
 						came := time.Now()
 						wait(100 * time.Millisecond)
+						mu.Lock()
+						defer mu.Unlock()
 						if !told.IsZero() && came.After(*told) { // else it was under way already
 							if came.Before(told.Add(c.want)) {
 								t.Errorf("a request to %s %v before the end", s.name, told.Add(c.want).Sub(came))

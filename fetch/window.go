@@ -186,10 +186,10 @@ func (x *window) give(r *Report, give func(Batch) error) error {
 // ask asks c for part and takes over what came.
 func (x *window) ask(ctx context.Context, c *candidate, part series.Run) {
 	lead := part
-	if part.From == x.run.From && part.From > x.asking.run.From && c.most >= overlapLeast {
+	if most, _ := x.bounds(c); part.From == x.run.From && part.From > x.asking.run.From && most >= overlapLeast {
 		lead.From--
 		// The bar before takes the place of the last one where no more are allowed.
-		lead.To = min(lead.To, lead.From+series.Slot(c.most))
+		lead.To = min(lead.To, lead.From+series.Slot(most))
 		part = part.Intersect(lead)
 	}
 	begun := time.Now()
@@ -209,11 +209,19 @@ func (x *window) ask(ctx context.Context, c *candidate, part series.Run) {
 	}
 }
 
+// bounds are how many bars c gives at most and how far back it reaches, which
+// other windows learn meanwhile.
+func (x *window) bounds(c *candidate) (most int, reach series.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return c.most, c.reach
+}
+
 // follow keeps the bar of the slot before the window, for which by was asked
 // too.
 func (x *window) follow(by *candidate, s *Settled) {
 	at := x.g.time(x.run.From - 1)
-	if at < by.reach {
+	if _, reach := x.bounds(by); at < reach {
 		return
 	}
 	x.lead, x.leadBy = nil, by
@@ -480,7 +488,8 @@ func (x *window) second(ctx context.Context, d doubt) error {
 			return nil
 		}
 		wide := series.Run{From: rest.From - 1, To: rest.To + 1}.Intersect(x.asking.run)
-		wide.To = min(wide.To, wide.From+series.Slot(c.most))
+		most, _ := x.bounds(c)
+		wide.To = min(wide.To, wide.From+series.Slot(most))
 		part := rest.Intersect(wide)
 		if part.Empty() {
 			part = series.Run{From: rest.From, To: rest.From + 1} // one bar at a time is all it gives
