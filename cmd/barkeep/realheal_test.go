@@ -20,18 +20,21 @@ import (
 )
 
 // gappyFiles are real files with holes on the 24x7 grid.
-var gappyFiles = []struct{ file, symbol, interval string }{
-	{"bittrex-2021/ETH_BTC-1m.json", "ETH/BTC", "1m"},
-	{"bittrex-2021/ETH_BTC-5m.json", "ETH/BTC", "5m"},
-	{"bittrex-2021/4ART_BTC-1m.json", "4ART/BTC", "1m"},
-	{"bittrex-2021/4ART_BTC-5m.json", "4ART/BTC", "5m"},
-	{"binance-2023/BTC_USDT-1m.json", "BTC/USDT", "1m"},
-	{"binance-2023/BTC_USDT-5m.json", "BTC/USDT", "5m"},
-	{"binance-2020/ETH_USDT-5m.json", "ETH/USDT", "5m"},
-	{"bitfinex/LTCUSD-1m-2013.csv.gz", "LTC/USD", "1m"},
-	{"bybit-parquet/ETHUSDT_1m-thin.parquet", "ETH/USDT", "1m"},
-	{"cryptodatadownload/Coinbase_BTCUSD_1h-v2020-10.csv", "BTC/USD", "1h"},
-	{"cryptodatadownload/Coinbase_BTCUSD_d.csv", "BTC/USD", "1d"},
+var gappyFiles = []struct {
+	file, symbol, interval string
+	long                   bool
+}{
+	{"bittrex-2021/ETH_BTC-1m.json", "ETH/BTC", "1m", false},
+	{"bittrex-2021/ETH_BTC-5m.json", "ETH/BTC", "5m", false},
+	{"bittrex-2021/4ART_BTC-1m.json", "4ART/BTC", "1m", false},
+	{"bittrex-2021/4ART_BTC-5m.json", "4ART/BTC", "5m", false},
+	{"binance-2023/BTC_USDT-1m.json", "BTC/USDT", "1m", false},
+	{"binance-2023/BTC_USDT-5m.json", "BTC/USDT", "5m", false},
+	{"binance-2020/ETH_USDT-5m.json", "ETH/USDT", "5m", false},
+	{"bitfinex/LTCUSD-1m-2013.csv.gz", "LTC/USD", "1m", true},
+	{"bybit-parquet/ETHUSDT_1m-thin.parquet", "ETH/USDT", "1m", true},
+	{"cryptodatadownload/Coinbase_BTCUSD_1h-v2020-10.csv", "BTC/USD", "1h", false},
+	{"cryptodatadownload/Coinbase_BTCUSD_d.csv", "BTC/USD", "1d", false},
 }
 
 // TestRealFilesAreHealed repairs real files from a simulated vendor at two
@@ -46,6 +49,9 @@ func TestRealFilesAreHealed(t *testing.T) {
 	}
 	for i, f := range gappyFiles {
 		t.Run(f.file, func(t *testing.T) {
+			if testing.Short() && f.long {
+				t.Skip("hundreds of thousands of holes: minutes under the race detector; make test runs it")
+			}
 			data := t.TempDir()
 			interval, err := series.ParseInterval(f.interval)
 			if err != nil {
