@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"sync"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -16,6 +17,7 @@ import (
 type Snapshot struct {
 	s    *Store
 	snap snapshot
+	end  sync.Once
 }
 
 // Snapshot takes a snapshot. Relaxed writes that were answered before are in it.
@@ -27,7 +29,8 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	if err := s.flushAll(context.Background()); err != nil && !forgivable(err) {
 		return nil, err
 	}
-	return &Snapshot{s, s.eng.Snapshot()}, nil
+	s.under.Add(1) // until Close: what it reads must not be opened anew
+	return &Snapshot{s: s, snap: s.eng.Snapshot()}, nil
 }
 
 // Close ends the snapshot. Close it before the store: after that it returns
@@ -37,6 +40,7 @@ func (v *Snapshot) Close() error {
 		return err
 	}
 	defer v.s.leave()
+	v.end.Do(func() { v.s.under.Add(-1) })
 	return v.snap.Close()
 }
 

@@ -122,7 +122,7 @@ func (s *Store) verifySeries(ctx context.Context, st *state, rep *VerifyReport, 
 		rep.Problems = append(rep.Problems, "bars wait to be written: "+err.Error())
 	}
 	rep.summaries = ""
-	snap := &Snapshot{s, s.eng.Snapshot()}
+	snap := &Snapshot{s: s, snap: s.eng.Snapshot()}
 	defer snap.snap.Close() // not Close: the store may be closing, and waits for us
 	v, err := snap.view(st.key)
 	if err != nil {

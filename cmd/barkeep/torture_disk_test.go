@@ -224,7 +224,7 @@ func (d *diskTest) clients() {
 				}
 				d.reads.add(a.took)
 				if a.err != nil || a.status != http.StatusOK || a.took > readWithin {
-					d.bad.add("GET "+path+" was not answered with 200 in time", "%v", a)
+					d.bad.add("GET "+path+" was not answered with 200 in time", "%v; %s", a, v.stderr)
 				}
 				select {
 				case <-tick.C:
