@@ -44,8 +44,9 @@ test: dashboard ## vet and run every test but those of make gate
 	$(GO) test ./... -skip '^TestTorture'
 	@if command -v npm >/dev/null; then cd api/dashboard && npm test --silent; fi
 
-e2e: build ## use the dashboard in Chromium (CHROMIUM=, by default Debian's)
+e2e: build ## use the dashboard in Chromium, and attack it there (CHROMIUM=, by default Debian's)
 	cd api/dashboard && node e2e/main.mjs $(CURDIR)/bin/barkeep
+	cd api/dashboard && node e2e/hostile.mjs $(CURDIR)/bin/barkeep
 
 # Versions are pinned in clients/; scripts of packages are not run.
 clients: build ## run the examples of docs/clients.md with the real clients (Node, Python 3.11, their packages)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/barkeepdb/barkeep/api/dashboard"
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
 )
@@ -93,29 +95,85 @@ func TestAuthorisation(t *testing.T) {
 					t.Errorf("%s %s with %s: %d", r.method, r.path, token, w.Code)
 				}
 			}
-			if r.method != http.MethodGet { // with a good token, from the page of another origin
-				for header, value := range map[string]string{"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"} {
-					req := httptest.NewRequest(r.method, "http://localhost"+path, strings.NewReader("{}"))
-					req.Header.Set("Authorization", "Bearer "+a.tokens["file"])
-					req.Header.Set(header, value)
-					w := httptest.NewRecorder()
-					a.ServeHTTP(w, req)
-					if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "cross_origin") {
-						t.Errorf("%s %s with %s: %d", r.method, r.path, header, w.Code)
-					}
-				}
-			}
-			for _, host := range []string{"evil.example", "127.0.0.1.evil.example", ""} {
-				req := httptest.NewRequest(r.method, "http://localhost"+path, nil)
-				req.Host = host
-				w := httptest.NewRecorder()
-				a.ServeHTTP(w, req)
-				if w.Code != http.StatusMisdirectedRequest {
-					t.Errorf("%s %s under the name %q: %d", r.method, r.path, host, w.Code)
-				}
-			}
 		}
 		t.Logf("%d requests", asked)
+	}
+}
+
+// TestHostile asks everything that the router knows, and what it does not know,
+// under names and from pages of others, with a good token.
+func TestHostile(t *testing.T) {
+	a := newAccess(t, false)
+	type request struct{ method, path string }
+	all := []request{{http.MethodGet, "/nothing"}, {http.MethodPost, "/health"}, {http.MethodOptions, "/v1/bars"}, {http.MethodTrace, "/"}, {"PURGE", "/v1/bars"}}
+	if files, ok := dashboard.Files(); ok {
+		names, err := fs.Glob(files, "assets/*")
+		if err != nil || len(names) == 0 {
+			t.Fatal(names, err)
+		}
+		for _, n := range names {
+			all = append(all, request{http.MethodGet, "/" + n})
+		}
+	}
+	for _, r := range a.engine.Routes() {
+		all = append(all, request{r.Method, strings.NewReplacer("*name", "X/1m", ":id", "nobody", ":name", "24x7", "*file", "x.js").Replace(r.Path)})
+	}
+	asked := 0
+	for _, r := range all {
+		ask := func(header, value string, want int, code string) {
+			asked++
+			req := httptest.NewRequest(r.method, "http://localhost"+r.path, strings.NewReader("{}"))
+			req.Header.Set("Authorization", "Bearer "+a.tokens["file"])
+			if req.Header.Set(header, value); header == "Host" {
+				req.Host = value
+			}
+			w := httptest.NewRecorder()
+			a.ServeHTTP(w, req)
+			if w.Code != want || r.method != http.MethodHead && !strings.Contains(w.Body.String(), code) {
+				t.Errorf("%s %s with %s %q: %d", r.method, r.path, header, value, w.Code)
+			}
+		}
+		for _, host := range []string{"evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "127.0.0.2", "0.0.0.0", "169.254.169.254", "[::2]", "localhost@evil.example", ""} {
+			ask("Host", host, http.StatusMisdirectedRequest, "host_not_allowed")
+		}
+		for _, origin := range []string{"http://evil.example", "null", "http://localhost:1", "http://127.0.0.1", "https://localhost.evil.example", "file://", ":"} {
+			ask("Origin", origin, http.StatusForbidden, "cross_origin")
+		}
+		for _, site := range []string{"cross-site", "same-site", "what"} {
+			ask("Sec-Fetch-Site", site, http.StatusForbidden, "cross_origin")
+		}
+	}
+	t.Logf("%d requests to %d routes", asked, len(all))
+}
+
+// TestForeign tells the pages of others from what a browser asks by itself.
+func TestForeign(t *testing.T) {
+	for _, x := range []struct {
+		site, mode, dest, origin string
+		want                     bool
+	}{
+		{"", "", "", "", false}, // no browser
+		{"none", "navigate", "document", "", false},
+		{"same-origin", "cors", "empty", "", false},
+		{"same-origin", "cors", "empty", "http://localhost:8080", false},
+		{"", "", "", "http://localhost:8080", false},
+		{"cross-site", "navigate", "document", "", false}, // a link
+		{"cross-site", "navigate", "iframe", "", true},
+		{"cross-site", "navigate", "embed", "", true},
+		{"cross-site", "no-cors", "image", "", true},
+		{"same-site", "no-cors", "script", "", true},
+		{"same-site", "cors", "empty", "http://localhost:1", true},
+		{"", "", "", "http://localhost:1", true},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "http://localhost:8080/", nil)
+		for name, v := range map[string]string{"Sec-Fetch-Site": x.site, "Sec-Fetch-Mode": x.mode, "Sec-Fetch-Dest": x.dest, "Origin": x.origin} {
+			if v != "" {
+				r.Header.Set(name, v)
+			}
+		}
+		if got := foreign(r); got != x.want {
+			t.Errorf("%+v: %v", x, got)
+		}
 	}
 }
 

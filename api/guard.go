@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -91,12 +92,30 @@ func hostName(host string) string {
 	return strings.ToLower(host)
 }
 
-// origin refuses writes that a page of another origin makes its reader's
-// browser send.
+// origin refuses what a page of another origin makes its reader's browser ask.
+// The page could not read the answer, but a write would be done, and how long a
+// read takes tells something, too.
 func (g *guard) origin(c *gin.Context) {
-	if err := g.cross.Check(c.Request); err != nil {
-		fail(c, &Error{http.StatusForbidden, "cross_origin", "the request comes from a page of another origin, which may not write here", "Origin"})
+	if g.cross.Check(c.Request) != nil || foreign(c.Request) {
+		fail(c, &Error{http.StatusForbidden, "cross_origin", "the request comes from a page of another origin: serve that page from the origin of this server, for instance through a proxy", "Origin"})
 	}
+}
+
+// foreign reports whether a page of another origin makes a browser ask, as far
+// as its headers tell: browsers send Sec-Fetch-Site to local and to HTTPS
+// servers, and Origin with most requests from elsewhere (www.w3.org/TR/fetch-metadata,
+// read 2026-11). A link to here may be followed: what it opens is out of the
+// other page's reach.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	case "":
+		origin := r.Header.Get("Origin")
+		u, err := url.Parse(origin)
+		return origin != "" && (err != nil || u.Host != r.Host)
+	}
+	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
 // need asks for a role. Readers need none unless reads are closed.

@@ -6,9 +6,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/barkeepdb/barkeep/storage"
@@ -91,6 +93,61 @@ func TestDeadlines(t *testing.T) {
 		if n := len(d.read); d.Code != 200 || n == 0 || !d.read[n-1].IsZero() || len(d.write) == 0 {
 			t.Errorf("%s: %d %s, deadlines %v for reading, %v for writing", r.Method, d.Code, d.Body, d.read, d.write)
 		}
+	}
+}
+
+// sipper is a client that takes rate bytes a second, in steps of a second.
+type sipper struct {
+	gin.ResponseWriter
+	rate     int
+	deadline time.Time
+}
+
+func (r *sipper) SetWriteDeadline(t time.Time) error {
+	r.deadline = t
+	return nil
+}
+
+func (r *sipper) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		if wait := time.Until(r.deadline); wait <= time.Second {
+			time.Sleep(wait)
+			return n, os.ErrDeadlineExceeded
+		}
+		time.Sleep(time.Second)
+		n = min(n+r.rate, len(p))
+	}
+	return n, nil
+}
+
+// TestUnread: who does not read is cut after stall, who reads a byte now and
+// then soon after, and who reads on may take as long as it takes.
+func TestUnread(t *testing.T) {
+	for _, x := range []struct {
+		rate        int
+		least, most time.Duration
+	}{
+		{0, stall, stall},
+		{1, stall - time.Second, stall + time.Second},
+		{100, stall - time.Second, stall + time.Second},
+		{slowest / 2, stall, 3 * stall},
+		{slowest, time.Hour, time.Hour},
+		{100 * slowest, time.Hour, time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &sipper{rate: x.rate}
+			w := &patientWriter{ResponseWriter: r, rc: http.NewResponseController(r)}
+			start, err := time.Now(), error(nil)
+			for err == nil && time.Since(start) < time.Hour {
+				_, err = w.Write(make([]byte, slowest))
+			}
+			if took := time.Since(start); took < x.least || took > max(x.most, stall+time.Second) || (err == nil) != (x.least == time.Hour) {
+				t.Errorf("%d bytes a second: cut after %v, error %v", x.rate, took, err)
+			}
+		})
+	}
+	if stall > 6*time.Second {
+		t.Error("nobody may be held for ten seconds")
 	}
 }
 

@@ -151,7 +151,6 @@ func (s *Server) getStream(c *gin.Context) {
 		return
 	}
 	write := func(text string) bool {
-		_ = out.SetWriteDeadline(time.Now().Add(beat)) // not every writer has one
 		if _, err := c.Writer.WriteString(text); err != nil {
 			return false
 		}
