@@ -22,9 +22,6 @@ func allowPrivate(ctx context.Context, ok bool) context.Context {
 // request was allowed to. It sees the address that is dialled, after names were
 // resolved and on every redirect, so that no name can lead inside.
 func guard(ctx context.Context, _, address string, _ syscall.RawConn) error {
-	if ok, _ := ctx.Value(privateKey{}).(bool); ok {
-		return nil
-	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
@@ -33,10 +30,31 @@ func guard(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	if !public(addr) {
-		return fmt.Errorf("%s is not a public address: set allow_private for the endpoint if it is meant", addr)
+	private, _ := ctx.Value(privateKey{}).(bool)
+	switch {
+	case linkLocal(addr):
+		return fmt.Errorf("%s is the address of a neighbour on the wire, where clouds keep secrets of their machines: nothing is asked there", addr)
+	case !private && !public(addr):
+		return fmt.Errorf("%s is not a public address: set allow_private if it is meant", addr)
 	}
 	return nil
+}
+
+// awsMetadata is the one such address that is not link-local
+// (docs.aws.amazon.com, EC2 user guide, Instance metadata, read 2026-11).
+var awsMetadata = netip.MustParseAddr("fd00:ec2::254")
+
+// linkLocal reports whether an address is of those under which clouds tell
+// their machines what they are and who they may pretend to be. Nobody's vendor
+// is there, so that no setting opens it.
+func linkLocal(addr netip.Addr) bool {
+	addr = addr.WithZone("")
+	if nat := netip.MustParsePrefix("64:ff9b::/96"); nat.Contains(addr) {
+		b := addr.As16()
+		addr = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	addr = addr.Unmap()
+	return addr.IsLinkLocalUnicast() || addr == awsMetadata
 }
 
 // notPublic are the networks that netip has no question for.

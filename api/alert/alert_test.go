@@ -1,9 +1,11 @@
 package alert
 
 import (
+	"bufio"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -12,6 +14,7 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -251,6 +254,81 @@ func TestChannels(t *testing.T) {
 	gone := &Webhook{Client: c, URL: "http://127.0.0.1:1/hidden"}
 	if err := gone.Send(t.Context(), n); err == nil || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestEmail speaks to a mail server that repeats what it was told: the message
+// arrives, the password only where it belongs, and errors do not hold it.
+func TestEmail(t *testing.T) {
+	const password = "hidden-password"
+	n := Notice{ID: "n1", Rule: "disk", Alerts: []Alert{{Rule: "disk", Subject: "a\nb", Detail: "line\n.\nend", Severity: Critical}}}
+	for _, refuse := range []string{"", "AUTH", "RCPT", "DATA"} {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard := make(chan string, 1)
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				heard <- err.Error()
+				return
+			}
+			defer conn.Close() // the test is over
+			var all strings.Builder
+			in, message := bufio.NewScanner(conn), false
+			fmt.Fprint(conn, "220 here\r\n")
+			for in.Scan() {
+				line := in.Text()
+				all.WriteString(line + "\n")
+				verb, _, _ := strings.Cut(line, " ")
+				switch {
+				case message && line != ".":
+				case refuse != "" && verb == refuse:
+					fmt.Fprintf(conn, "550 you said %s %s\r\n", line, password)
+				case verb == "EHLO":
+					fmt.Fprint(conn, "250-here\r\n250 AUTH PLAIN\r\n")
+				case verb == "DATA":
+					message = true
+					fmt.Fprint(conn, "354 go on\r\n")
+				case verb == "AUTH":
+					fmt.Fprint(conn, "235 good\r\n")
+				case verb == "QUIT":
+					fmt.Fprint(conn, "221 bye\r\n")
+				default:
+					message = false
+					fmt.Fprint(conn, "250 good\r\n")
+				}
+			}
+			heard <- all.String()
+		}()
+		e := &Email{Server: l.Addr().String(), User: "me", Password: password, From: "a@example.com", To: []string{"b@example.com", "c@example.com"}}
+		err = e.Send(t.Context(), n)
+		got := <-heard
+		_ = l.Close() // the test is over
+		if refuse != "" {
+			plain := base64.StdEncoding.EncodeToString([]byte("\x00me\x00" + password))
+			if err == nil || !strings.Contains(err.Error(), "you said") || strings.Contains(err.Error(), password) || strings.Contains(err.Error(), plain) {
+				t.Errorf("refused at %s: %v", refuse, err)
+			}
+			continue
+		}
+		for _, want := range []string{"MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "RCPT TO:<c@example.com>", "Message-ID: <n1@barkeep>", "\n..\n", "QUIT"} {
+			if err != nil || !strings.Contains(got, want) {
+				t.Errorf("%v: no %q in %s", err, want, got)
+			}
+		}
+	}
+	// A server that says nothing does not hold anybody up.
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // the test is over
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := (&Email{Server: l.Addr().String()}).Send(ctx, n); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -45,7 +47,8 @@ func post(ctx context.Context, client *http.Client, address string, body any, si
 	defer resp.Body.Close() // it was only read
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("the receiver answers %s", resp.Status)
+		// Not in its own words, which may be ours with a secret in them.
+		return fmt.Errorf("the receiver answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	return nil
 }
@@ -163,13 +166,16 @@ func (a *Alertmanager) Send(ctx context.Context, n Notice) error {
 	return post(ctx, a.Client, strings.TrimRight(a.URL, "/")+"/api/v2/alerts", list, nil)
 }
 
-// Email sends by SMTP, with STARTTLS where the server offers it.
+// Email sends by SMTP, with TLS from the start on port 465, and with STARTTLS
+// where the server offers it.
 type Email struct {
 	Server   string // host:port
 	User     string
 	Password string
 	From     string
 	To       []string
+	// Dial connects; nil connects to any address.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Name is the name of the channel.
@@ -177,26 +183,89 @@ func (e *Email) Name() string { return "email" }
 
 // Send delivers a notice.
 func (e *Email) Send(ctx context.Context, n Notice) error {
-	host, _, err := net.SplitHostPort(e.Server)
+	dial := e.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	host, port, err := net.SplitHostPort(e.Server)
 	if err != nil {
 		return err
 	}
-	var auth smtp.Auth
+	conn, err := dial(ctx, "tcp", e.Server)
+	if err != nil {
+		return err
+	}
+	// Closing it makes what waits for the server give up.
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer conn.Close() // a message that was taken is taken
+	if err := e.speak(conn, host, port == "465", n); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return errors.New(e.hide(err.Error()))
+	}
+	return nil
+}
+
+// speak is one conversation with the server.
+func (e *Email) speak(conn net.Conn, host string, secure bool, n Notice) error {
+	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if secure {
+		conn = tls.Client(conn, config)
+	}
+	c, err := smtp.NewClient(conn, host)
+	if err != nil {
+		return err
+	}
+	if ok, _ := c.Extension("STARTTLS"); ok {
+		if err := c.StartTLS(config); err != nil {
+			return err
+		}
+	}
 	if e.User != "" {
-		auth = smtp.PlainAuth("", e.User, e.Password, host)
+		if ok, _ := c.Extension("AUTH"); !ok {
+			return errors.New("the mail server takes no user: leave alerts.mail_user out")
+		}
+		if err := c.Auth(smtp.PlainAuth("", e.User, e.Password, host)); err != nil {
+			return err
+		}
+	}
+	if err := c.Mail(e.From); err != nil {
+		return err
+	}
+	for _, to := range e.To {
+		if err := c.Rcpt(to); err != nil {
+			return err
+		}
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
 	}
 	clean := strings.NewReplacer("\r", " ", "\n", " ")
 	msg := "From: " + e.From + "\r\nTo: " + strings.Join(e.To, ", ") + "\r\nSubject: Barkeep " + clean.Replace(n.Title()) +
 		"\r\nMessage-ID: <" + n.ID + "@barkeep>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" +
 		strings.ReplaceAll(n.Text(), "\n", "\r\n") + "\r\n"
-	done := make(chan error, 1)
-	go func() { done <- smtp.SendMail(e.Server, auth, e.From, e.To, []byte(msg)) }()
-	select {
-	case err := <-done:
+	if _, err := io.WriteString(w, msg); err != nil {
 		return err
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	_ = c.Quit() // it has the message
+	return nil
+}
+
+// hide takes the password out of what a server says.
+func (e *Email) hide(text string) string {
+	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + e.User + "\x00" + e.Password))
+	for _, s := range []string{plain, e.Password} {
+		if len(s) >= 4 {
+			text = strings.ReplaceAll(text, s, "***")
+		}
+	}
+	return text
 }
 
 // Heartbeat asks an address of a dead man's switch now and then: when the

@@ -58,41 +58,49 @@ func (x alertStore) Records(ctx context.Context, kind, from string) iter.Seq2[al
 	}
 }
 
-// alertClient reaches receivers as endpoints are reached: private addresses
+// alertTransport reaches receivers as endpoints are reached: private addresses
 // only where they are allowed.
-func (a *app) alertClient() *http.Client {
-	rt := http.RoundTripper(fetch.NewTransport(fetch.TransportOptions{}))
-	if a.cfg.AlertPrivate {
-		rt = &http.Transport{TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 15 * time.Second}
+func (a *app) alertTransport() *http.Transport {
+	return fetch.NewTransport(fetch.TransportOptions{Private: a.cfg.AlertPrivate})
+}
+
+// alertClient follows no redirects.
+func alertClient(t *http.Transport) *http.Client {
+	return &http.Client{Transport: t, Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// channels are the receivers of the settings.
+func (a *app) channels() (out []alert.Channel) {
+	t := a.alertTransport()
+	c := alertClient(t)
+	cfg := &a.cfg.Config
+	if cfg.AlertWebhook != "" {
+		out = append(out, &alert.Webhook{Client: c, URL: cfg.AlertWebhook, Secret: cfg.AlertSecret})
 	}
-	return &http.Client{Transport: rt, Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if cfg.AlertSlack != "" {
+		out = append(out, &alert.Slack{Client: c, URL: cfg.AlertSlack})
+	}
+	if cfg.AlertDiscord != "" {
+		out = append(out, &alert.Discord{Client: c, URL: cfg.AlertDiscord})
+	}
+	if cfg.AlertTelegram != "" {
+		out = append(out, &alert.Telegram{Client: c, Token: cfg.AlertTelegram, Chat: cfg.AlertTelegramChat})
+	}
+	if cfg.Alertmanager != "" {
+		out = append(out, &alert.Alertmanager{Client: c, URL: cfg.Alertmanager})
+	}
+	if cfg.AlertMailServer != "" {
+		out = append(out, &alert.Email{
+			Server: cfg.AlertMailServer, User: cfg.AlertMailUser, Password: cfg.AlertMailPassword, From: cfg.AlertMailFrom, To: cfg.AlertMailTo, Dial: t.DialContext,
+		})
+	}
+	return out
 }
 
 // newAlerts makes the engine and its channels out of the settings.
 func (a *app) newAlerts(s *storage.Store) *alert.Engine {
-	c := a.alertClient()
-	cfg := &a.cfg.Config
-	var channels []alert.Channel
-	if cfg.AlertWebhook != "" {
-		channels = append(channels, &alert.Webhook{Client: c, URL: cfg.AlertWebhook, Secret: cfg.AlertSecret})
-	}
-	if cfg.AlertSlack != "" {
-		channels = append(channels, &alert.Slack{Client: c, URL: cfg.AlertSlack})
-	}
-	if cfg.AlertDiscord != "" {
-		channels = append(channels, &alert.Discord{Client: c, URL: cfg.AlertDiscord})
-	}
-	if cfg.AlertTelegram != "" {
-		channels = append(channels, &alert.Telegram{Client: c, Token: cfg.AlertTelegram, Chat: cfg.AlertTelegramChat})
-	}
-	if cfg.Alertmanager != "" {
-		channels = append(channels, &alert.Alertmanager{Client: c, URL: cfg.Alertmanager})
-	}
-	if cfg.AlertMailServer != "" {
-		channels = append(channels, &alert.Email{Server: cfg.AlertMailServer, User: cfg.AlertMailUser, Password: cfg.AlertMailPassword, From: cfg.AlertMailFrom, To: cfg.AlertMailTo})
-	}
 	return alert.New(alert.Options{
-		Store: alertStore{s}, Rules: alertRules, Channels: channels, Logger: a.logger(),
+		Store: alertStore{s}, Rules: alertRules, Channels: a.channels(), Logger: a.logger(),
 		Observe: func(x alert.Alert) {
 			if server := a.server.Load(); server != nil {
 				server.Publish(api.EventAlert, series.Key{}, x)

@@ -125,7 +125,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	parts.start("auditor", w.audits)
 	if a.cfg.Heartbeat != "" {
 		parts.start("heartbeat", func(ctx context.Context) error {
-			return alert.Heartbeat(ctx, a.alertClient(), a.cfg.Heartbeat, time.Minute, func(err error) { logger.Warn("the dead man's switch was not reached", "error", err) })
+			return alert.Heartbeat(ctx, alertClient(a.alertTransport()), a.cfg.Heartbeat, time.Minute, func(err error) { logger.Warn("the dead man's switch was not reached", "error", err) })
 		})
 	}
 	parts.start("reload", func(ctx context.Context) error { return a.reloads(ctx, live) })
