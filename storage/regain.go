@@ -55,13 +55,24 @@ func (s *Store) cramped(db string) bool {
 	return logs > 0 && u.AvailBytes < logs+min(openReserve, u.TotalBytes/20)
 }
 
+// How long a store under constant reading looks for a moment without any, for
+// how long it then keeps new snapshots waiting to have one, and how long after
+// that it leaves them alone, since one that takes long may be open.
+const (
+	regainLook  = time.Second
+	regainHold  = 200 * time.Millisecond
+	regainAgain = 10 * time.Second
+)
+
 // regain opens a store for writing that a full disk kept from it, once there is
-// room. It does so in a moment in which no call is under way.
+// room. It does so in a moment in which no call is under way and no snapshot is
+// open.
 func (s *Store) regain() {
 	defer s.work.Done()
 	tick := time.NewTicker(patience)
 	defer tick.Stop()
 	db, tmp := s.opts.FS.PathJoin(s.dir, "db"), s.opts.FS.PathJoin(s.dir, "tmp")
+	var hold time.Time // when snapshots are kept waiting
 	for {
 		select {
 		case <-s.stop:
@@ -69,15 +80,37 @@ func (s *Store) regain() {
 		case <-tick.C:
 		}
 		if state, _ := s.guard.space(); state >= SpaceReadOnly || s.cramped(db) {
+			hold = time.Time{}
 			continue
 		}
-		again, err := s.regainNow(db, tmp)
+		now := time.Now()
+		if hold.IsZero() {
+			hold = now.Add(regainLook)
+		}
+		regain := s.regainNow
+		if now.After(hold) {
+			regain, hold = s.regainHeld, now.Add(regainAgain)
+		}
+		again, err := regain(db, tmp)
 		if err != nil {
 			s.opts.Logger.Error("the store could not be opened for writing and will be tried again", "dir", s.dir, "err", err)
 		}
 		if !again {
 			return
 		}
+	}
+}
+
+// regainHeld is regainNow without new snapshots.
+func (s *Store) regainHeld(db, tmp string) (again bool, err error) {
+	s.fresh.Lock()
+	defer s.fresh.Unlock()
+	for end := time.Now().Add(regainHold); ; {
+		again, err = s.regainNow(db, tmp)
+		if !again || err != nil || time.Now().After(end) {
+			return again, err
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

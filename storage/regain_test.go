@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -25,27 +26,83 @@ func (r *roomFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{AvailBytes: free, TotalBytes: total, UsedBytes: total - free}, nil
 }
 
+// onFullDisk is a store with two bars that was opened on a full disk.
+func onFullDisk(t *testing.T) (*Store, *roomFS) {
+	t.Helper()
+	disk := &roomFS{FS: vfs.NewMem()}
+	disk.free.Store(1 << 29)
+	o := Options{FS: disk, Ballast: -1, Now: func() series.Time { return series.Hour }}
+	s, err := Open("store", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	putPrice(t.Context(), t, s, 7, 1, 2)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	disk.free.Store(0)
+	if s, err = Open("store", o); err != nil {
+		t.Fatal(err)
+	}
+	return s, disk
+}
+
+// TestRegainUnderReading has readers of whom one always has a snapshot open:
+// the store takes writes again all the same. It runs on the real clock, because
+// a fake one stands while somebody waits for a lock.
+func TestRegainUnderReading(t *testing.T) {
+	s, disk := onFullDisk(t)
+	end := make(chan struct{})
+	var readers sync.WaitGroup
+	for i := range 3 {
+		readers.Go(func() {
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+			for {
+				v, err := s.Snapshot()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(30 * time.Millisecond)
+				if err := v.Close(); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-end:
+					return
+				default:
+				}
+			}
+		})
+	}
+	disk.free.Store(1 << 29)
+	var err error
+	since := time.Now()
+	for {
+		time.Sleep(10 * time.Millisecond)
+		c := &series.Columns{}
+		c.Append(series.NewBar(3*series.Minute, 8, 8, 8, 8, 1))
+		_, err = s.Write(t.Context(), undoKey, c, WriteOptions{})
+		if err == nil || time.Since(since) > time.Minute {
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("no write was taken for %v after there was room: %v", time.Since(since), err)
+	}
+	close(end)
+	readers.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRegainWaitsForSnapshots opens a store on a full disk, which then gets
 // room. The files are opened anew for writing, but not under a snapshot.
 func TestRegainWaitsForSnapshots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
-		disk := &roomFS{FS: vfs.NewMem()}
-		disk.free.Store(1 << 29)
-		o := Options{FS: disk, Ballast: -1, Now: func() series.Time { return series.Hour }}
-		s, err := Open("store", o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		putPrice(ctx, t, s, 7, 1, 2)
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-
-		disk.free.Store(0)
-		if s, err = Open("store", o); err != nil {
-			t.Fatal(err)
-		}
+		s, disk := onFullDisk(t)
 		v, err := s.Snapshot()
 		if err != nil {
 			t.Fatal(err)

@@ -22,6 +22,8 @@ type Snapshot struct {
 
 // Snapshot takes a snapshot. Relaxed writes that were answered before are in it.
 func (s *Store) Snapshot() (*Snapshot, error) {
+	s.fresh.RLock()
+	defer s.fresh.RUnlock()
 	if err := s.enter(); err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ type Store struct {
 	gate    sync.RWMutex // guards what follows
 	closed  bool
 	under   atomic.Int64 // calls and commits under way, snapshots included
+	fresh   sync.RWMutex // held while no new snapshot may come; before gate
 	limited atomic.Bool  // open for reading only, until the disk has room
 
 	ops  sync.WaitGroup // calls and commits under way; see enter
