@@ -31,6 +31,14 @@ func (s *Server) getBars(c *gin.Context) {
 	}
 	defer v.Close()
 	a := answer{query: q, source: src, span: q.bounds.within(src.span).Intersect(src.span), name: s.store.SourceName, calendars: s.store.Calendars()}
+	// What is not kept may be asked for again, if it has changed.
+	version := s.versionOf(c, a)
+	c.Header("Cache-Control", "no-cache")
+	if known(c.Request, version) {
+		c.Header("ETag", version)
+		c.Status(http.StatusNotModified)
+		return
+	}
 	if a.scan, err = scan(c, v, src, a.span.Intersect(src.stored())); err != nil {
 		fail(c, err)
 		return
@@ -57,9 +65,10 @@ func (s *Server) getBars(c *gin.Context) {
 		fail(c, err)
 		return
 	}
-	if inPieces(c, q) && s.servePieces(c, a, in) {
+	if inPieces(c, q) && s.servePieces(c, a, version, in) {
 		return
 	}
+	c.Header("ETag", version)
 	s.stream(c, a, in)
 }
 
@@ -240,29 +249,38 @@ func (s *Server) stream(c *gin.Context, a answer, in rows) {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	var at *cursor
-	left := a.query.limit
-	for more && at == nil && err == nil {
-		n := ch.Len()
-		if a.query.limit > 0 && n > left {
-			n = left
-			at = &cursor{at: ch.Time[n], desc: a.query.desc}
-			if a.query.desc {
-				at.at++
-			}
-		}
-		if err = enc.write(ch, n); err == nil && at == nil {
-			left -= n
-			ch, err, more = next()
-		}
-	}
-	if err == nil {
-		err = enc.close(at)
-	}
+	err = a.query.write(enc, ch, more, next)
 	if err != nil {
 		if c.Request.Context().Err() == nil {
 			s.log.Error("answer broke off", "series", a.query.key.String(), "error", err)
 		}
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// write encodes the rows from ch on, if there are any, up to the limit of the
+// question.
+func (q barQuery) write(enc encoder, ch chunk, more bool, next func() (chunk, error, bool)) (err error) {
+	var at *cursor
+	left := q.limit
+	for more && at == nil {
+		n := ch.Len()
+		if q.limit > 0 && n > left {
+			n = left
+			at = &cursor{at: ch.Time[n], desc: q.desc}
+			if q.desc {
+				at.at++
+			}
+		}
+		if err = enc.write(ch, n); err != nil {
+			return err
+		}
+		if at == nil {
+			left -= n
+			if ch, err, more = next(); err != nil {
+				return err
+			}
+		}
+	}
+	return enc.close(at)
 }

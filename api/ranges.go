@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"iter"
 	"net/http"
 	"slices"
 	"sync"
@@ -23,15 +24,18 @@ const (
 	rangesFile = 64 << 20  // largest file that is kept
 	rangesAll  = 128 << 20 // all of them together
 	rangesKeep = time.Minute
+	rangesBusy = 5 * time.Second // from one piece to the next of one reader
 )
 
 // rangedFile is a whole answer.
 type rangedFile struct {
 	key  string
+	from string // the version of the answer that it was made from
 	etag string
 	body []byte
 	made time.Time
 	used time.Time
+	read time.Time // when a piece was last asked for
 }
 
 // rangedFiles keeps the answers that are read piece by piece.
@@ -40,18 +44,22 @@ type rangedFiles struct {
 	list []*rangedFile
 }
 
-// get returns the file of a question, if it is still kept.
-func (r *rangedFiles) get(key string, now time.Time) *rangedFile {
+// get returns the file of a question, if it is still kept, and whether somebody
+// reads it piece by piece. piece says that the caller does.
+func (r *rangedFiles) get(key string, now time.Time, piece bool) (f *rangedFile, busy bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.list = slices.DeleteFunc(r.list, func(f *rangedFile) bool { return now.Sub(f.used) > rangesKeep || now.Sub(f.made) > 10*rangesKeep })
 	for _, f := range r.list {
 		if f.key == key {
 			f.used = now
-			return f
+			if piece {
+				f.read = now
+			}
+			return f, now.Sub(f.read) <= rangesBusy
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // put keeps a file, and drops those that were not used for longest.
@@ -93,26 +101,24 @@ func inPieces(c *gin.Context, q barQuery) bool {
 
 // servePieces answers with a piece of a file, its size, or that it has not
 // changed. It returns false where the file is too large: then it is streamed.
-func (s *Server) servePieces(c *gin.Context, a answer, in rows) bool {
+// Who asks for a piece, or for the size of what is read in pieces, is told of the
+// file that is kept, everybody else of the answer as it is now.
+func (s *Server) servePieces(c *gin.Context, a answer, version string, in rows) bool {
 	now := s.now()
 	key := c.Request.URL.RawQuery + " " + a.query.format.String()
-	f := s.pieces.get(key, now)
-	if f == nil {
+	piece := c.GetHeader("Range") != ""
+	f, busy := s.pieces.get(key, now, piece)
+	size := c.Request.Method == http.MethodHead && busy
+	if f == nil || f.from != version && !piece && !size {
 		var b bounded
-		enc, err := newEncoder(&b, a)
-		for ch, cerr := range in {
-			if err == nil {
-				err = cerr
-			}
-			if err == nil {
-				err = enc.write(ch, ch.Len())
-			}
-			if err != nil {
-				break
-			}
-		}
+		next, stop := iter.Pull2(in)
+		defer stop()
+		ch, err, more := next()
 		if err == nil {
-			err = enc.close(nil)
+			var enc encoder
+			if enc, err = newEncoder(&b, a); err == nil {
+				err = a.query.write(enc, ch, more, next)
+			}
 		}
 		if errors.Is(err, errTooBig) {
 			return false
@@ -122,8 +128,10 @@ func (s *Server) servePieces(c *gin.Context, a answer, in rows) bool {
 			return true
 		}
 		sum := sha256.Sum256(b.Bytes())
-		f = &rangedFile{key: key, etag: `"` + hex.EncodeToString(sum[:16]) + `"`, body: b.Bytes(), made: now, used: now}
-		s.pieces.put(f)
+		f = &rangedFile{key: key, from: version, etag: `"` + hex.EncodeToString(sum[:16]) + `"`, body: b.Bytes(), made: now, used: now, read: now}
+		if !busy {
+			s.pieces.put(f)
+		}
 	}
 	media := "application/vnd.apache.parquet"
 	if a.query.format == barfile.Arrow {

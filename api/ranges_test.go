@@ -37,6 +37,10 @@ func TestPieces(t *testing.T) {
 		}
 		return string(b)
 	}
+	_, three := askWith(t, s, path+"&limit=3")
+	if _, same := askWith(t, s, path+"&limit=3", "Range", "bytes=0-"); string(same) != string(three) {
+		t.Errorf("3 bars are %d bytes as a whole and %d in pieces", len(three), len(same))
+	}
 	whole := body(ask(http.MethodGet, "", ""))
 	head := ask(http.MethodHead, "", "")
 	size, err := strconv.Atoi(head.Header.Get("Content-Length"))
@@ -59,10 +63,21 @@ func TestPieces(t *testing.T) {
 	if got != whole {
 		t.Error("the pieces are not those of the file")
 	}
-	if r := ask(http.MethodGet, "If-None-Match", head.Header.Get("ETag")); r.StatusCode != http.StatusNotModified {
-		t.Error(r.Status)
+	if r := ask(http.MethodGet, "If-None-Match", head.Header.Get("ETag")); r.StatusCode != http.StatusOK || body(r) == whole {
+		t.Error("a changed answer is said not to have changed: ", r.Status)
+	}
+	if again := ask(http.MethodHead, "", ""); again.Header.Get("ETag") != head.Header.Get("ETag") {
+		t.Error("the file changed under its reader")
 	}
 	if r := ask(http.MethodGet, "Range", "bytes=99999999-"); r.StatusCode != http.StatusRequestedRangeNotSatisfiable {
+		t.Error(r.Status)
+	}
+	now = now.Add(2 * rangesBusy)
+	fresh := ask(http.MethodHead, "", "").Header.Get("ETag")
+	if fresh == head.Header.Get("ETag") {
+		t.Error("nobody reads the file any more, and its size is still told")
+	}
+	if r := ask(http.MethodGet, "If-None-Match", fresh); r.StatusCode != http.StatusNotModified {
 		t.Error(r.Status)
 	}
 	now = now.Add(2 * rangesKeep)

@@ -55,6 +55,8 @@ type Options struct {
 	// 8 for each CPU. The rest is refused with 503. Those that take longer than a
 	// second are not counted, of which there may be 64.
 	MaxRunning int
+	// Plain answers without compression, whatever a client takes.
+	Plain bool
 	// Version is told by /health.
 	Version string
 	// Now is the clock; nil is the wall clock.
@@ -77,6 +79,7 @@ type Server struct {
 	metrics *metrics
 	backups chan struct{} // holds one while a backup is made
 	engine  *gin.Engine
+	handler http.Handler // engine behind what compresses
 	events  *events
 	pieces  rangedFiles
 	schema  []byte                     // the OpenAPI document
@@ -123,11 +126,14 @@ func New(o Options) *Server {
 			c.Request.URL.Path + " does not take " + c.Request.Method + ": use " + c.Writer.Header().Get("Allow"), "",
 		})
 	})
-	s.engine = e
+	s.engine, s.handler = e, e
+	if !o.Plain {
+		s.handler = compressed(e)
+	}
 	s.routes()
 	s.schema = s.openAPI()
 	return s
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

@@ -53,7 +53,7 @@ func (s *Store) info(st *state) (Info, error) {
 	if l.bars > 0 {
 		i.First, i.Last = grid.Time(l.first), grid.Time(l.last)
 	}
-	i.Quarantined = l.asides
+	i.Quarantined, i.Changed = l.asides, l.changes
 	return i, nil
 }
 

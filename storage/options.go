@@ -154,6 +154,7 @@ type Info struct {
 	First, Last series.Time // open times of the first and last bar; 0 without bars
 	Bytes       int64       // of encoded blocks, before what the engine adds
 	Quarantined int64       // bars set aside
+	Changed     uint64      // number of its last change in the journal; 0 without one
 }
 
 // Scan is the answer of a gap scan: what was expected, what is there, and

@@ -143,6 +143,10 @@ func (l *loaded) lay(from string, k *koanf.Koanf) (errs []error) {
 			continue
 		}
 		if list, ok := v.([]any); ok {
+			if !takesList(key) {
+				errs = append(errs, fmt.Errorf("%s: takes one value, not a list (in %s)", key, l.file))
+				continue
+			}
 			texts := make([]string, 0, len(list))
 			for _, x := range list {
 				texts = append(texts, fmt.Sprint(x))
@@ -256,7 +260,7 @@ func defaultFile() string {
 			fmt.Fprintf(&b, "%s# %s\n", indent, line)
 		}
 		def := s.def
-		if s.key == "server.hosts" || s.key == "alerts.mail_to" || s.key == "retention.keep" {
+		if takesList(s.key) {
 			def = "[]"
 		} else if def == "" {
 			def = `""`

@@ -57,7 +57,20 @@ func (a *app) configCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.AddCommand(check, show, initialise, a.sealCommand())
+	schema := &cobra.Command{
+		Use:   "schema",
+		Short: "Print a JSON Schema of the configuration file, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			b, err := configSchema()
+			if err != nil {
+				return err
+			}
+			a.printf("%s", b)
+			return nil
+		},
+	}
+	c.AddCommand(check, show, initialise, schema, a.sealCommand())
 	return c
 }
 

@@ -1,11 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,8 +34,8 @@ func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look at store, disk, clock, sources and settings, and say what to do",
-		Long: "Look at store, disk, clock, sources and settings: one line each, with the remedy. The\n" +
-			"exit code is 1 if there is a problem.",
+		Long: "Look at store, disk, clock, sources and settings: one line each, with the remedy. With\n" +
+			"--url a server says how it does. The exit code is 1 if there is a problem.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			list := a.examine(c.Context(), offline)
@@ -70,6 +76,10 @@ func (a *app) examine(ctx context.Context, offline bool) []diagnosis {
 			add("settings", "warning", a.cfg.file+" holds secrets and can be read by others", "chmod 600 "+a.cfg.file+", or keep secrets in the environment")
 		}
 	}
+	if a.cfg.URL != "" {
+		a.examineServer(ctx, add)
+		return out
+	}
 	a.examineStore(add)
 	if st, err := os.Stat(filepath.Join(a.cfg.Data, tokenFile)); err == nil && st.Mode().Perm()&0o077 != 0 {
 		add("token", "problem", "the token file can be read by others", "chmod 600 "+filepath.Join(a.cfg.Data, tokenFile))
@@ -79,6 +89,38 @@ func (a *app) examine(ctx context.Context, offline bool) []diagnosis {
 	}
 	a.examineEndpoints(ctx, add)
 	return out
+}
+
+// examineServer asks a server how it does. It looks at its store, its disk and
+// its endpoints itself.
+func (a *app) examineServer(ctx context.Context, add func(what, status, detail, remedy string)) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.cfg.URL+"/health", nil)
+	if err != nil {
+		add("server", "problem", err.Error(), "")
+		return
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		add("server", "problem", err.Error(), "start one with barkeep serve, or name its address with --url")
+		return
+	}
+	defer resp.Body.Close() // it was only read; 503 says what is unhealthy, too
+	body := io.LimitReader(resp.Body, 1<<20)
+	var h struct {
+		Status  string
+		Version string
+		Checks  map[string]struct{ Status, Detail string }
+	}
+	if err := json.NewDecoder(body).Decode(&h); err != nil {
+		add("server", "problem", a.cfg.URL+" answers what is no health: "+err.Error(), "see that --url names a server of Barkeep")
+		return
+	}
+	words := map[string]string{"healthy": "ok", "degraded": "warning", "unhealthy": "problem"}
+	add("server", "ok", "barkeep "+h.Version+" answers at "+a.cfg.URL, "")
+	for _, name := range slices.Sorted(maps.Keys(h.Checks)) {
+		x := h.Checks[name]
+		add(name, cmp.Or(words[x.Status], "problem"), x.Detail, "")
+	}
 }
 
 func (a *app) hasSecrets() bool {

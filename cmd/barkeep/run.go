@@ -46,6 +46,7 @@ type app struct {
 	healing        *healing                   // beside store
 	server         atomic.Pointer[api.Server] // while it serves
 	level          slog.LevelVar              // of the log
+	logFile        io.Writer                  // nil is none
 	grace          time.Duration              // what requests get to finish when serve stops
 	exit           func(code int)             // for fatal; nil is os.Exit
 }

@@ -34,6 +34,11 @@ func (a *app) serveCommand() *cobra.Command {
 			if a.cfg.URL != "" {
 				return usagef("serve opens a store: leave --url out")
 			}
+			end, err := a.openLog()
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, end()) }()
 			s, err := a.open(false, "barkeep serve on "+a.cfg.Listen)
 			if err != nil {
 				return err
@@ -97,7 +102,7 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	parts := newSupervisor(ending, logger)
 	alerts := a.newAlerts(s)
 	handler := api.New(api.Options{
-		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: hosts, Shared: shared, Allow: a.cfg.Allow, Rate: a.cfg.Rate, MaxBody: a.cfg.MaxBody, MaxRunning: a.cfg.Running,
+		Store: s, Token: token, CloseReads: !a.cfg.OpenReads, Hosts: hosts, Shared: shared, Allow: a.cfg.Allow, Rate: a.cfg.Rate, MaxBody: a.cfg.MaxBody, MaxRunning: a.cfg.Running, Plain: !a.cfg.Compress,
 		Version: buildVersion(), Logger: logger, Healer: h.Healer, Endpoints: endpointsAPI{h.pool}, Components: parts,
 		Config: live, Ending: ending.Done(), Alerts: alerts,
 	})
@@ -230,22 +235,4 @@ func (h *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.underWay.Add(1)
 	defer h.underWay.Done()
 	h.Handler.ServeHTTP(w, r)
-}
-
-// logger writes to standard error what log.level lets through.
-func (a *app) logger() *slog.Logger {
-	o := &slog.HandlerOptions{Level: &a.level, ReplaceAttr: plainError}
-	if a.cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(a.stderr, o))
-	}
-	return slog.New(slog.NewTextHandler(a.stderr, o))
-}
-
-// plainError writes an error as its message: the text handler prints it with
-// %+v, which is pages of stack for those of the engine.
-func plainError(_ []string, at slog.Attr) slog.Attr {
-	if err, ok := at.Value.Any().(error); ok {
-		at.Value = slog.StringValue(err.Error())
-	}
-	return at
 }

@@ -34,6 +34,7 @@ type Config struct {
 	Rate      float64        // requests a second of one token; 0 has no limit
 	MaxBody   int64
 	Running   int
+	Compress  bool
 
 	Calendars string // directory; empty is the one inside Data
 
@@ -78,6 +79,9 @@ type Config struct {
 
 	LogLevel  slog.Level
 	LogFormat string
+	LogFile   string
+	LogSize   int64
+	LogKeep   int
 }
 
 // setting is one row of the table from which defaults, checks, the commented
@@ -87,6 +91,7 @@ type setting struct {
 	def    string
 	secret bool
 	doc    string
+	form   form
 	set    func(c *Config, v string) error
 }
 
@@ -94,77 +99,98 @@ type setting struct {
 var settings = []setting{
 	{
 		key: "data", def: "./data",
-		doc: "Directory of the store.",
-		set: func(c *Config, v string) error { c.Data = v; return notEmpty(v) },
+		doc:  "Directory of the store.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.Data = v; return notEmpty(v) },
 	},
 	{
 		key: "url", def: "",
-		doc: "Address of a running server to speak to instead of opening the store,\nsuch as http://127.0.0.1:8080.",
-		set: setURL,
+		doc:  "Address of a running server to speak to instead of opening the store,\nsuch as http://127.0.0.1:8080.",
+		form: formText,
+		set:  setURL,
 	},
 	{
 		key: "output", def: "table",
-		doc: "How rows are printed: table, json or csv.",
-		set: func(c *Config, v string) error { c.Output = v; return oneOf(v, "table", "json", "csv") },
+		doc:  "How rows are printed: table, json or csv.",
+		form: choice("table", "json", "csv"),
+		set:  func(c *Config, v string) error { c.Output = v; return oneOf(v, "table", "json", "csv") },
 	},
 	{
 		key: "token", def: "", secret: true,
-		doc: "Token that is sent to the server of url. Better kept out of this file, in\nBARKEEP_TOKEN; without either the token file of the data directory is used.",
-		set: func(c *Config, v string) error { c.Token = v; return nil },
+		doc:  "Token that is sent to the server of url. Better kept out of this file, in\nBARKEEP_TOKEN; without either the token file of the data directory is used.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.Token = v; return nil },
 	},
 	{
 		key: "calendars", def: "",
-		doc: "Directory of calendar files of your own, see docs/calendars.md. Without it the\ndirectory calendars inside the data directory is read, if there is one.",
-		set: func(c *Config, v string) error { c.Calendars = v; return nil },
+		doc:  "Directory of calendar files of your own, see docs/calendars.md. Without it the\ndirectory calendars inside the data directory is read, if there is one.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.Calendars = v; return nil },
 	},
 	{
 		key: "server.listen", def: "127.0.0.1:8080",
-		doc: "Address of the HTTP API. One that other machines can reach needs server.tls_cert\nand server.tls_key; they need a token for reads, too.",
-		set: func(c *Config, v string) error { c.Listen = v; return checkListen(v) },
+		doc:  "Address of the HTTP API. One that other machines can reach needs server.tls_cert\nand server.tls_key; they need a token for reads, too.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.Listen = v; return checkListen(v) },
 	},
 	{
 		key: "server.hosts", def: "",
-		doc: "Names beside localhost, 127.0.0.1 and [::1] under which browsers and clients\nreach the server, for instance through a reverse proxy: a list.",
-		set: setHosts,
+		doc:  "Names beside localhost, 127.0.0.1 and [::1] under which browsers and clients\nreach the server, for instance through a reverse proxy: a list.",
+		form: formList,
+		set:  setHosts,
 	},
 	{
 		key: "server.open_reads", def: "true",
-		doc: "Whether reads need no token. Writes always need one.",
-		set: func(c *Config, v string) (err error) { c.OpenReads, err = parseBool(v); return },
+		doc:  "Whether reads need no token. Writes always need one.",
+		form: formBool,
+		set:  func(c *Config, v string) (err error) { c.OpenReads, err = parseBool(v); return },
 	},
 	{
 		key: "server.tls_cert", def: "",
-		doc: "File with the certificate of the server and those that vouch for it, PEM. With it\nand server.tls_key the server speaks HTTPS. Both are read again when they change.",
-		set: func(c *Config, v string) error { c.TLSCert = v; return nil },
+		doc:  "File with the certificate of the server and those that vouch for it, PEM. With it\nand server.tls_key the server speaks HTTPS. Both are read again when they change.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.TLSCert = v; return nil },
 	},
 	{
 		key: "server.tls_key", def: "",
-		doc: "File with the private key of the certificate, PEM.",
-		set: func(c *Config, v string) error { c.TLSKey = v; return nil },
+		doc:  "File with the private key of the certificate, PEM.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.TLSKey = v; return nil },
 	},
 	{
 		key: "server.insecure", def: "false",
-		doc: "Whether the server may listen without TLS where other machines can reach it.\nTokens and bars then travel in the clear.",
-		set: func(c *Config, v string) (err error) { c.Insecure, err = parseBool(v); return },
+		doc:  "Whether the server may listen without TLS where other machines can reach it.\nTokens and bars then travel in the clear.",
+		form: formBool,
+		set:  func(c *Config, v string) (err error) { c.Insecure, err = parseBool(v); return },
 	},
 	{
 		key: "server.allow", def: "",
-		doc: "Addresses and networks that may connect, such as 192.168.1.0/24: a list. Without it\neverybody who can reach the server may. It counts who connects, not what a proxy says.",
-		set: setAllow,
+		doc:  "Addresses and networks that may connect, such as 192.168.1.0/24: a list. Without it\neverybody who can reach the server may. It counts who connects, not what a proxy says.",
+		form: formList,
+		set:  setAllow,
 	},
 	{
 		key: "server.rate", def: "0",
-		doc: "Requests a second that one token may make; more are answered with 429. 0 sets no\nlimit.",
-		set: setRate,
+		doc:  "Requests a second that one token may make; more are answered with 429. 0 sets no\nlimit.",
+		form: formRate,
+		set:  setRate,
 	},
 	{
 		key: "server.max_body", def: "64MiB",
-		doc: "Largest body of a request.",
-		set: func(c *Config, v string) (err error) { c.MaxBody, err = parseSize(v); return },
+		doc:  "Largest body of a request.",
+		form: formSize,
+		set:  func(c *Config, v string) (err error) { c.MaxBody, err = parseSize(v); return },
+	},
+	{
+		key: "server.compress", def: "true",
+		doc:  "Whether answers of 1 KiB and more are compressed for clients that take gzip or zstd.",
+		form: formBool,
+		set:  func(c *Config, v string) (err error) { c.Compress, err = parseBool(v); return },
 	},
 	{
 		key: "server.max_running", def: "auto",
-		doc: "How many requests for data are answered at a time; auto is 8 for each CPU. The rest\nis refused with 503, so that what is accepted stays fast. Those that take longer\nthan a second are not counted.",
+		doc:  "How many requests for data are answered at a time; auto is 8 for each CPU. The rest\nis refused with 503, so that what is accepted stays fast. Those that take longer\nthan a second are not counted.",
+		form: formCount.or("auto"),
 		set: func(c *Config, v string) (err error) {
 			if c.Running = 0; v == "auto" {
 				return nil
@@ -175,32 +201,38 @@ var settings = []setting{
 	},
 	{
 		key: "store.cache", def: "64MiB",
-		doc: "Memory for blocks as they are on the disk.",
-		set: func(c *Config, v string) (err error) { c.Cache, err = parseSize(v); return },
+		doc:  "Memory for blocks as they are on the disk.",
+		form: formSize,
+		set:  func(c *Config, v string) (err error) { c.Cache, err = parseSize(v); return },
 	},
 	{
 		key: "store.decoded_cache", def: "64MiB",
-		doc: "Memory for decoded blocks.",
-		set: func(c *Config, v string) (err error) { c.DecodedCache, err = parseSize(v); return },
+		doc:  "Memory for decoded blocks.",
+		form: formSize,
+		set:  func(c *Config, v string) (err error) { c.DecodedCache, err = parseSize(v); return },
 	},
 	{
 		key: "store.space_low", def: "auto",
-		doc: "Free space of the disk below which /health warns. auto is a tenth of the disk, at\nmost 2 GiB; off never warns.",
-		set: func(c *Config, v string) (err error) { c.SpaceLow, err = parseSpace(v); return },
+		doc:  "Free space of the disk below which /health warns. auto is a tenth of the disk, at\nmost 2 GiB; off never warns.",
+		form: formSpace,
+		set:  func(c *Config, v string) (err error) { c.SpaceLow, err = parseSpace(v); return },
 	},
 	{
 		key: "store.space_read_only", def: "auto",
-		doc: "Free space below which no more is written, while reads go on. auto is a twentieth\nof the disk, at most 1 GiB; off writes until the disk is full.",
-		set: func(c *Config, v string) (err error) { c.SpaceReadOnly, err = parseSpace(v); return },
+		doc:  "Free space below which no more is written, while reads go on. auto is a twentieth\nof the disk, at most 1 GiB; off writes until the disk is full.",
+		form: formSpace,
+		set:  func(c *Config, v string) (err error) { c.SpaceReadOnly, err = parseSpace(v); return },
 	},
 	{
 		key: "store.ballast", def: "auto",
-		doc: "Size of a file that is given up when the disk is full, so that what is under way\ncan end. auto is a hundredth of the disk, at most 64 MiB; off keeps none.",
-		set: func(c *Config, v string) (err error) { c.Ballast, err = parseSpace(v); return },
+		doc:  "Size of a file that is given up when the disk is full, so that what is under way\ncan end. auto is a hundredth of the disk, at most 64 MiB; off keeps none.",
+		form: formSpace,
+		set:  func(c *Config, v string) (err error) { c.Ballast, err = parseSpace(v); return },
 	},
 	{
 		key: "store.scrub_rate", def: "4MiB",
-		doc: "How much a second is read in the background to find damage before a reader does,\nor off.",
+		doc:  "How much a second is read in the background to find damage before a reader does,\nor off.",
+		form: formSpeed,
 		set: func(c *Config, v string) (err error) {
 			c.ScrubRate, err = parseSpace(strings.TrimSuffix(v, "/s"))
 			return
@@ -208,7 +240,8 @@ var settings = []setting{
 	},
 	{
 		key: "store.write_timeout", def: "30s",
-		doc: "How long a write waits for a slow disk before it is told so, or off. On a full\ndisk it is told within a second.",
+		doc:  "How long a write waits for a slow disk before it is told so, or off. On a full\ndisk it is told within a second.",
+		form: formDuration,
 		set: func(c *Config, v string) (err error) {
 			if c.WriteTimeout, err = parseDuration(v, time.Second); c.WriteTimeout == 0 {
 				c.WriteTimeout = -1
@@ -218,12 +251,14 @@ var settings = []setting{
 	},
 	{
 		key: "data_healing.auto_repair_enabled", def: "true",
-		doc: "Whether serve looks for holes by itself and asks sources for them.",
-		set: func(c *Config, v string) (err error) { c.AutoRepair, err = parseBool(v); return },
+		doc:  "Whether serve looks for holes by itself and asks sources for them.",
+		form: formBool,
+		set:  func(c *Config, v string) (err error) { c.AutoRepair, err = parseBool(v); return },
 	},
 	{
 		key: "data_healing.gap_detection_window_hours", def: "24",
-		doc: "How far back it looks, in hours; all looks at everything. A repair that is asked\nfor looks at the span that it is given.",
+		doc:  "How far back it looks, in hours; all looks at everything. A repair that is asked\nfor looks at the span that it is given.",
+		form: formCount.or("all"),
 		set: func(c *Config, v string) error {
 			if v == "all" {
 				c.Healing.Window = -1
@@ -236,17 +271,20 @@ var settings = []setting{
 	},
 	{
 		key: "data_healing.check_every", def: "1m",
-		doc: "How often it looks.",
-		set: func(c *Config, v string) (err error) { c.Healing.Every, err = parseDuration(v, time.Second); return },
+		doc:  "How often it looks.",
+		form: formDuration,
+		set:  func(c *Config, v string) (err error) { c.Healing.Every, err = parseDuration(v, time.Second); return },
 	},
 	{
 		key: "data_healing.max_gap_fill_attempts", def: "3",
-		doc: "How often a hole is asked for at short intervals, an hour and more. Then it is\nasked for once a week.",
-		set: func(c *Config, v string) (err error) { c.Healing.MaxAttempts, err = parseCount(v); return },
+		doc:  "How often a hole is asked for at short intervals, an hour and more. Then it is\nasked for once a week.",
+		form: formCount,
+		set:  func(c *Config, v string) (err error) { c.Healing.MaxAttempts, err = parseCount(v); return },
 	},
 	{
 		key: "data_healing.strategy", def: "sources_first",
-		doc: "sources_first asks sources for every hole, and fills small and medium ones that\nnobody has; by_size fills small and medium ones without asking; sources_only never\nfills. Filled bars are computed while reading, say synthetic, and give way to real ones.",
+		doc:  "sources_first asks sources for every hole, and fills small and medium ones that\nnobody has; by_size fills small and medium ones without asking; sources_only never\nfills. Filled bars are computed while reading, say synthetic, and give way to real ones.",
+		form: choice("sources_first", "by_size", "sources_only"),
 		set: func(c *Config, v string) error {
 			c.Healing.Strategy = heal.Strategy(v)
 			return oneOf(v, "sources_first", "by_size", "sources_only")
@@ -254,67 +292,80 @@ var settings = []setting{
 	},
 	{
 		key: "data_healing.small_gap_bars", def: "5",
-		doc: "Holes of up to so many bars are small: filled with the price before.",
-		set: func(c *Config, v string) (err error) { c.Healing.SmallGap, err = parseInt(v); return },
+		doc:  "Holes of up to so many bars are small: filled with the price before.",
+		form: formInt,
+		set:  func(c *Config, v string) (err error) { c.Healing.SmallGap, err = parseInt(v); return },
 	},
 	{
 		key: "data_healing.medium_gap_bars", def: "30",
-		doc: "Holes of up to so many bars are medium: filled along a line.",
-		set: func(c *Config, v string) (err error) { c.Healing.MediumGap, err = parseInt(v); return },
+		doc:  "Holes of up to so many bars are medium: filled along a line.",
+		form: formInt,
+		set:  func(c *Config, v string) (err error) { c.Healing.MediumGap, err = parseInt(v); return },
 	},
 	{
 		key: "data_healing.max_bars_per_run", def: "10000",
-		doc: "A repair that would write or invent more bars is not begun.",
-		set: func(c *Config, v string) (err error) { c.Healing.MaxBars, err = parseInt(v); return },
+		doc:  "A repair that would write or invent more bars is not begun.",
+		form: formInt,
+		set:  func(c *Config, v string) (err error) { c.Healing.MaxBars, err = parseInt(v); return },
 	},
 	{
 		key: "data_healing.max_share_per_run", def: "0.01",
-		doc: "Nor one that would write or invent more than this share of a series; 100 bars are\nalways allowed.",
-		set: func(c *Config, v string) (err error) { c.Healing.MaxShare, err = parseShare(v); return },
+		doc:  "Nor one that would write or invent more than this share of a series; 100 bars are\nalways allowed.",
+		form: formShare,
+		set:  func(c *Config, v string) (err error) { c.Healing.MaxShare, err = parseShare(v); return },
 	},
 	{
 		key: "data_healing.allow_other_venues", def: "false",
-		doc: "Whether bars of another venue may stand in for those of a series.",
-		set: func(c *Config, v string) (err error) { c.Proxies, err = parseBool(v); return },
+		doc:  "Whether bars of another venue may stand in for those of a series.",
+		form: formBool,
+		set:  func(c *Config, v string) (err error) { c.Proxies, err = parseBool(v); return },
 	},
 	{
 		key: "endpoint_healing.probe_every", def: "1m",
-		doc: "How often endpoints are probed that nothing else was asked of, or off.",
-		set: func(c *Config, v string) (err error) { c.ProbeEvery, err = parseDuration(v, time.Second); return },
+		doc:  "How often endpoints are probed that nothing else was asked of, or off.",
+		form: formDuration,
+		set:  func(c *Config, v string) (err error) { c.ProbeEvery, err = parseDuration(v, time.Second); return },
 	},
 	{
 		key: "endpoint_healing.balance", def: "priority",
-		doc: "How one is chosen among the endpoints that can answer: priority, weighted,\nleast_latency or p2c, the less loaded of two.",
-		set: func(c *Config, v string) error { return c.Balance.UnmarshalText([]byte(v)) },
+		doc:  "How one is chosen among the endpoints that can answer: priority, weighted,\nleast_latency or p2c, the less loaded of two.",
+		form: choice("priority", "weighted", "least_latency", "p2c"),
+		set:  func(c *Config, v string) error { return c.Balance.UnmarshalText([]byte(v)) },
 	},
 	{
 		key: "endpoint_healing.hedge", def: "off",
-		doc: "How long an answer may take before a second endpoint is asked too, or off.",
-		set: func(c *Config, v string) (err error) { c.Hedge, err = parseDuration(v, time.Millisecond); return },
+		doc:  "How long an answer may take before a second endpoint is asked too, or off.",
+		form: formDuration,
+		set:  func(c *Config, v string) (err error) { c.Hedge, err = parseDuration(v, time.Millisecond); return },
 	},
 	{
 		key: "endpoint_healing.requests_per_host", def: "4",
-		doc: "How many requests a host has at a time.",
-		set: func(c *Config, v string) (err error) { c.PerHost, err = parseCount(v); return },
+		doc:  "How many requests a host has at a time.",
+		form: formCount,
+		set:  func(c *Config, v string) (err error) { c.PerHost, err = parseCount(v); return },
 	},
 	{
 		key: "monitoring.report_every", def: "5m",
-		doc: "How often data_health_report.json is written into the data directory, or off.",
-		set: func(c *Config, v string) (err error) { c.ReportEvery, err = parseDuration(v, time.Second); return },
+		doc:  "How often data_health_report.json is written into the data directory, or off.",
+		form: formDuration,
+		set:  func(c *Config, v string) (err error) { c.ReportEvery, err = parseDuration(v, time.Second); return },
 	},
 	{
 		key: "monitoring.check_every", def: "30s",
-		doc: "How often everything is looked at that may raise an alert.",
-		set: func(c *Config, v string) (err error) { c.AlertEvery, err = parseDuration(v, time.Second); return },
+		doc:  "How often everything is looked at that may raise an alert.",
+		form: formDuration,
+		set:  func(c *Config, v string) (err error) { c.AlertEvery, err = parseDuration(v, time.Second); return },
 	},
 	{
 		key: "monitoring.min_score", def: "0.8",
-		doc: "A series with a lower score raises an alert.",
-		set: func(c *Config, v string) (err error) { c.AlertScore, err = parseShare(v); return },
+		doc:  "A series with a lower score raises an alert.",
+		form: formShare,
+		set:  func(c *Config, v string) (err error) { c.AlertScore, err = parseShare(v); return },
 	},
 	{
 		key: "monitoring.max_bars_behind", def: "10",
-		doc: "A series for which more bars are due raises an alert, if it has sources or had a\nbar within a week. Bars are due while its market is open.",
+		doc:  "A series for which more bars are due raises an alert, if it has sources or had a\nbar within a week. Bars are due while its market is open.",
+		form: formCount,
 		set: func(c *Config, v string) error {
 			n, err := parseCount(v)
 			c.AlertBehind = int64(n)
@@ -323,67 +374,80 @@ var settings = []setting{
 	},
 	{
 		key: "monitoring.max_memory", def: "1GiB",
-		doc: "A process that holds more memory raises an alert.",
-		set: func(c *Config, v string) (err error) { c.AlertMemory, err = parseSize(v); return },
+		doc:  "A process that holds more memory raises an alert.",
+		form: formSize,
+		set:  func(c *Config, v string) (err error) { c.AlertMemory, err = parseSize(v); return },
 	},
 	{
 		key: "alerts.webhook_url", def: "", secret: true,
-		doc: "Address that gets notices as JSON.",
-		set: setAddress(func(c *Config) *string { return &c.AlertWebhook }),
+		doc:  "Address that gets notices as JSON.",
+		form: formText,
+		set:  setAddress(func(c *Config) *string { return &c.AlertWebhook }),
 	},
 	{
 		key: "alerts.webhook_secret", def: "", secret: true,
-		doc: "Secret that signs them, see docs/alerts.md.",
-		set: func(c *Config, v string) error { c.AlertSecret = v; return nil },
+		doc:  "Secret that signs them, see docs/alerts.md.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.AlertSecret = v; return nil },
 	},
 	{
 		key: "alerts.slack_url", def: "", secret: true,
-		doc: "Incoming webhook of Slack.",
-		set: setAddress(func(c *Config) *string { return &c.AlertSlack }),
+		doc:  "Incoming webhook of Slack.",
+		form: formText,
+		set:  setAddress(func(c *Config) *string { return &c.AlertSlack }),
 	},
 	{
 		key: "alerts.discord_url", def: "", secret: true,
-		doc: "Webhook of Discord.",
-		set: setAddress(func(c *Config) *string { return &c.AlertDiscord }),
+		doc:  "Webhook of Discord.",
+		form: formText,
+		set:  setAddress(func(c *Config) *string { return &c.AlertDiscord }),
 	},
 	{
 		key: "alerts.telegram_token", def: "", secret: true,
-		doc: "Token of a bot of Telegram.",
-		set: func(c *Config, v string) error { c.AlertTelegram = v; return nil },
+		doc:  "Token of a bot of Telegram.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.AlertTelegram = v; return nil },
 	},
 	{
 		key: "alerts.telegram_chat", def: "",
-		doc: "Chat that it writes to.",
-		set: func(c *Config, v string) error { c.AlertTelegramChat = v; return nil },
+		doc:  "Chat that it writes to.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.AlertTelegramChat = v; return nil },
 	},
 	{
 		key: "alerts.alertmanager_url", def: "",
-		doc: "Address of an Alertmanager, such as http://127.0.0.1:9093.",
-		set: setAddress(func(c *Config) *string { return &c.Alertmanager }),
+		doc:  "Address of an Alertmanager, such as http://127.0.0.1:9093.",
+		form: formText,
+		set:  setAddress(func(c *Config) *string { return &c.Alertmanager }),
 	},
 	{
 		key: "alerts.mail_server", def: "",
-		doc: "Mail server for notices, host:port.",
-		set: func(c *Config, v string) error { c.AlertMailServer = v; return nil },
+		doc:  "Mail server for notices, host:port.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.AlertMailServer = v; return nil },
 	},
 	{
 		key: "alerts.mail_user", def: "",
-		doc: "User of the mail server.",
-		set: func(c *Config, v string) error { c.AlertMailUser = v; return nil },
+		doc:  "User of the mail server.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.AlertMailUser = v; return nil },
 	},
 	{
 		key: "alerts.mail_password", def: "", secret: true,
-		doc: "Password of the user.",
-		set: func(c *Config, v string) error { c.AlertMailPassword = v; return nil },
+		doc:  "Password of the user.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.AlertMailPassword = v; return nil },
 	},
 	{
 		key: "alerts.mail_from", def: "",
-		doc: "Sender of the mails.",
-		set: func(c *Config, v string) error { c.AlertMailFrom = v; return nil },
+		doc:  "Sender of the mails.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.AlertMailFrom = v; return nil },
 	},
 	{
 		key: "alerts.mail_to", def: "",
-		doc: "Receivers of the mails: a list.",
+		doc:  "Receivers of the mails: a list.",
+		form: formList,
 		set: func(c *Config, v string) error {
 			c.AlertMailTo = nil
 			for to := range strings.SplitSeq(v, ",") {
@@ -396,47 +460,56 @@ var settings = []setting{
 	},
 	{
 		key: "alerts.heartbeat_url", def: "", secret: true,
-		doc: "Address of a dead man's switch that is asked every minute: it raises the alarm when\nnobody asks any more.",
-		set: setAddress(func(c *Config) *string { return &c.Heartbeat }),
+		doc:  "Address of a dead man's switch that is asked every minute: it raises the alarm when\nnobody asks any more.",
+		form: formText,
+		set:  setAddress(func(c *Config) *string { return &c.Heartbeat }),
 	},
 	{
 		key: "alerts.allow_private", def: "false",
-		doc: "Whether receivers may have private addresses.",
-		set: func(c *Config, v string) (err error) { c.AlertPrivate, err = parseBool(v); return },
+		doc:  "Whether receivers may have private addresses.",
+		form: formBool,
+		set:  func(c *Config, v string) (err error) { c.AlertPrivate, err = parseBool(v); return },
 	},
 	{
 		key: "retention.keep", def: "",
-		doc: "How long bars are kept, a list of INTERVAL=DAYSd: 1s=30d deletes bars of a second\nthat are older than 30 days. 1m=730d>1h makes hours of minutes before. Without it\nall is kept. See docs/operations.md.",
-		set: func(c *Config, v string) (err error) { c.Keep, err = parseKeeping(v); return },
+		doc:  "How long bars are kept, a list of INTERVAL=DAYSd: 1s=30d deletes bars of a second\nthat are older than 30 days. 1m=730d>1h makes hours of minutes before. Without it\nall is kept. See docs/operations.md.",
+		form: formList,
+		set:  func(c *Config, v string) (err error) { c.Keep, err = parseKeeping(v); return },
 	},
 	{
 		key: "retention.disk_budget", def: "off",
-		doc: "A store that takes more room raises an alert.",
-		set: func(c *Config, v string) (err error) { c.DiskBudget, err = parseSpace(v); return },
+		doc:  "A store that takes more room raises an alert.",
+		form: formSpace,
+		set:  func(c *Config, v string) (err error) { c.DiskBudget, err = parseSpace(v); return },
 	},
 	{
 		key: "backup.dir", def: "",
-		doc: "Directory for the backups that serve makes by itself; better on another disk.",
-		set: func(c *Config, v string) error { c.BackupDir = v; return nil },
+		doc:  "Directory for the backups that serve makes by itself; better on another disk.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.BackupDir = v; return nil },
 	},
 	{
 		key: "backup.every", def: "off",
-		doc: "How often serve makes a backup, such as 1h, or off.",
-		set: func(c *Config, v string) (err error) { c.BackupEvery, err = parseDuration(v, time.Minute); return },
+		doc:  "How often serve makes a backup, such as 1h, or off.",
+		form: formDuration,
+		set:  func(c *Config, v string) (err error) { c.BackupEvery, err = parseDuration(v, time.Minute); return },
 	},
 	{
 		key: "backup.keep", def: "24",
-		doc: "How many of them are kept; the oldest go first.",
-		set: func(c *Config, v string) (err error) { c.BackupKeep, err = parseCount(v); return },
+		doc:  "How many of them are kept; the oldest go first.",
+		form: formCount,
+		set:  func(c *Config, v string) (err error) { c.BackupKeep, err = parseCount(v); return },
 	},
 	{
 		key: "backup.copy", def: "false",
-		doc: "Whether files are copied. Without it they are linked where the backup lies on the\ndisk of the store, which takes no room, but damage to the disk then hits both.",
-		set: func(c *Config, v string) (err error) { c.BackupCopy, err = parseBool(v); return },
+		doc:  "Whether files are copied. Without it they are linked where the backup lies on the\ndisk of the store, which takes no room, but damage to the disk then hits both.",
+		form: formBool,
+		set:  func(c *Config, v string) (err error) { c.BackupCopy, err = parseBool(v); return },
 	},
 	{
 		key: "log.level", def: "info",
-		doc: "What is logged to standard error: debug, info, warn or error.",
+		doc:  "What is logged to standard error: debug, info, warn or error.",
+		form: choice("debug", "info", "warn", "error"),
 		set: func(c *Config, v string) error {
 			if err := oneOf(v, "debug", "info", "warn", "error"); err != nil {
 				return err
@@ -445,9 +518,28 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "log.file", def: "",
+		doc:  "File that serve logs to beside standard error, such as logs/barkeep.log.",
+		form: formText,
+		set:  func(c *Config, v string) error { c.LogFile = v; return nil },
+	},
+	{
+		key: "log.max_size", def: "64MiB",
+		doc:  "Size at which another file is begun; the old one is compressed. It is rounded up to\nwhole MiB.",
+		form: formSize,
+		set:  func(c *Config, v string) (err error) { c.LogSize, err = parseSize(v); return },
+	},
+	{
+		key: "log.keep", def: "5",
+		doc:  "How many old files are kept.",
+		form: formCount,
+		set:  func(c *Config, v string) (err error) { c.LogKeep, err = parseCount(v); return },
+	},
+	{
 		key: "log.format", def: "text",
-		doc: "text or json.",
-		set: func(c *Config, v string) error { c.LogFormat = v; return oneOf(v, "text", "json") },
+		doc:  "text or json.",
+		form: choice("text", "json"),
+		set:  func(c *Config, v string) error { c.LogFormat = v; return oneOf(v, "text", "json") },
 	},
 }
 
