@@ -111,10 +111,10 @@ func (r *sipper) SetWriteDeadline(t time.Time) error {
 func (r *sipper) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		if wait := time.Until(r.deadline); wait <= time.Second {
-			time.Sleep(wait)
+			<-time.After(wait)
 			return n, os.ErrDeadlineExceeded
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		n = min(n+r.rate, len(p))
 	}
 	return n, nil

@@ -56,14 +56,14 @@ func TestRegainUnderReading(t *testing.T) {
 	var readers sync.WaitGroup
 	for i := range 3 {
 		readers.Go(func() {
-			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+			<-time.After(time.Duration(i) * 10 * time.Millisecond)
 			for {
 				v, err := s.Snapshot()
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				time.Sleep(30 * time.Millisecond)
+				<-time.After(30 * time.Millisecond)
 				if err := v.Close(); err != nil {
 					t.Error(err)
 				}
@@ -79,7 +79,7 @@ func TestRegainUnderReading(t *testing.T) {
 	var err error
 	since := time.Now()
 	for {
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 		c := &series.Columns{}
 		c.Append(series.NewBar(3*series.Minute, 8, 8, 8, 8, 1))
 		_, err = s.Write(t.Context(), undoKey, c, WriteOptions{})
@@ -108,7 +108,7 @@ func TestRegainWaitsForSnapshots(t *testing.T) {
 			t.Fatal(err)
 		}
 		disk.free.Store(1 << 29)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		bars := 0
 		for c, err := range v.Chunks(ctx, undoKey, series.Span{}, ReadOptions{}) {
 			if err != nil {
@@ -127,7 +127,7 @@ func TestRegainWaitsForSnapshots(t *testing.T) {
 		if err := v.Close(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if _, err := s.Write(ctx, undoKey, c, WriteOptions{}); err != nil {
 			t.Error("a write when there is room: ", err)
 		}

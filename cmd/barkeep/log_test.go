@@ -61,7 +61,7 @@ func TestLogFile(t *testing.T) {
 		if got, files = count(); got == lines && files == 3 {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 	if got != lines || files != 3 {
 		t.Errorf("%d lines in %d files, want %d in 3", got, files, lines)
