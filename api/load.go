@@ -21,17 +21,20 @@ type gate struct {
 	// long holds those that take longer than longAfter, such as an export to a
 	// client that reads slowly: they must not keep short ones out.
 	long    chan struct{}
+	waiting atomic.Int64 // for a slot
 	refused atomic.Int64
 }
 
 const (
-	// runningPerCPU was measured with questions for 500 bars at ten times the
-	// rate that two CPUs stand: with 16 of them under way what was accepted took
-	// up to 0.2 s and the process 160 MiB; with 128 it was 4 s and 820 MiB.
-	runningPerCPU = 8
+	// runningPerCPU was measured with questions for 500 bars at five times the
+	// rate that two CPUs stand, client included: 2 for each answered as many as 8
+	// did, in a quarter of the time; 64 took 4 s and 820 MiB.
+	runningPerCPU = 2
 	maxLong       = 64
-	longAfter     = time.Second
-	refuseAfter   = 10 * time.Millisecond
+	longAfter     = 250 * time.Millisecond
+	refuseAfter   = 100 * time.Millisecond
+	// waitingPerSlot smooths what comes in bursts.
+	waitingPerSlot = 4
 )
 
 func newGate(n int, r *prometheus.Registry) *gate {
@@ -68,11 +71,7 @@ func (g *gate) enter(c *gin.Context) {
 	select {
 	case g.slots <- struct{}{}:
 	default:
-		t := time.NewTimer(refuseAfter)
-		defer t.Stop()
-		select {
-		case g.slots <- struct{}{}:
-		case <-t.C:
+		if !g.wait() {
 			// Not by fail: a fault of ours is logged, and this may come thousands
 			// of times a second.
 			g.refused.Add(1)
@@ -83,6 +82,23 @@ func (g *gate) enter(c *gin.Context) {
 	}
 	defer g.hold()()
 	c.Next()
+}
+
+// wait waits for a slot, unless so many wait that its turn would come late: who
+// is refused learns it at once.
+func (g *gate) wait() bool {
+	defer g.waiting.Add(-1)
+	if g.waiting.Add(1) > waitingPerSlot*int64(cap(g.slots)) {
+		return false
+	}
+	t := time.NewTimer(refuseAfter)
+	defer t.Stop()
+	select {
+	case g.slots <- struct{}{}:
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 // hold keeps the slot of a request until the function that it returns is

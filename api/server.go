@@ -52,8 +52,8 @@ type Options struct {
 	// MaxBody bounds the body of a request in bytes; 0 is 64 MiB.
 	MaxBody int64
 	// MaxRunning bounds how many requests for data are answered at a time; 0 is
-	// 8 for each CPU. The rest is refused with 503. Those that take longer than a
-	// second are not counted, of which there may be 64.
+	// 2 for each CPU. A few more wait, the rest is refused with 503. Those that take
+	// longer than a quarter of a second are not counted, of which there may be 64.
 	MaxRunning int
 	// Plain answers without compression, whatever a client takes.
 	Plain bool

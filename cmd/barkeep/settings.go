@@ -189,7 +189,7 @@ var settings = []setting{
 	},
 	{
 		key: "server.max_running", def: "auto",
-		doc:  "How many requests for data are answered at a time; auto is 8 for each CPU. The rest\nis refused with 503, so that what is accepted stays fast. Those that take longer\nthan a second are not counted.",
+		doc:  "How many requests for data are answered at a time; auto is 2 for each CPU. The rest\nis refused with 503, so that what is accepted stays fast. Those that take longer\nthan a quarter of a second are not counted.",
 		form: formCount.or("auto"),
 		set: func(c *Config, v string) (err error) {
 			if c.Running = 0; v == "auto" {
