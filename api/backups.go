@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path/filepath"
+	"syscall"
 
 	"github.com/gin-gonic/gin"
 
@@ -91,14 +92,21 @@ func (s *Server) backupFailed(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		status, code = http.StatusConflict, "backup_exists"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENAMETOOLONG):
+		status = http.StatusBadRequest // no folder can be made there
 	case asError(err).Code != "internal":
 		return err
 	}
 	return errors.Join(&Error{status, code, err.Error(), ""}, err)
 }
 
+// maxObject bounds a body that is one JSON object: what asks for something has
+// some hundred bytes.
+const maxObject = 1 << 20
+
 // readObject reads a body that is one JSON object into v; shape is for people.
-func readObject(body io.Reader, v any, shape string) error {
+func readObject(body io.ReadCloser, v any, shape string) error {
+	body = http.MaxBytesReader(nil, body, maxObject)
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
@@ -108,7 +116,9 @@ func readObject(body io.Reader, v any, shape string) error {
 	if err == nil {
 		_, err = io.Copy(io.Discard, body) // to its end, which is known then
 	}
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); err == nil || tooLarge {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok && tooLarge.Limit == maxObject {
+		return &Error{http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("the body is larger than %d bytes: %s is meant", maxObject, shape), ""}
+	} else if err == nil || ok {
 		return err
 	}
 	if errors.Is(err, io.EOF) {

@@ -41,13 +41,14 @@ func (s *Server) postLines(c *gin.Context) {
 	}
 	var body io.Reader = c.Request.Body
 	if c.GetHeader("Content-Encoding") == "gzip" {
-		z, err := gzip.NewReader(body)
+		packed := &countedReader{r: body}
+		z, err := gzip.NewReader(packed)
 		if err != nil {
 			lineError(c, http.StatusBadRequest, "the body is not gzip: %v", err)
 			return
 		}
 		// One byte more than allowed tells that there are more.
-		body = io.LimitReader(z, maxUnpacked*s.o.MaxBody+1)
+		body = &expanding{r: io.LimitReader(z, maxUnpacked*s.o.MaxBody+1), packed: packed}
 	}
 	groups := map[lineKey]*series.Columns{}
 	var order []lineKey
@@ -92,6 +93,35 @@ func (s *Server) postLines(c *gin.Context) {
 		s.announceBars(k.key, k.source, res)
 	}
 	c.Status(http.StatusNoContent)
+}
+
+// countedReader counts what is read.
+type countedReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// expanding is what comes out of a compressed body; it fails where that is far
+// more than bars are packed to.
+type expanding struct {
+	r      io.Reader
+	n      int64
+	packed *countedReader
+}
+
+func (e *expanding) Read(p []byte) (int, error) {
+	if e.n > 16<<20 && e.n/maxRatio > e.packed.n { // less does not hurt
+		return 0, fmt.Errorf("the body unpacks to more than %d times its size", maxRatio)
+	}
+	n, err := e.r.Read(p)
+	e.n += int64(n)
+	return n, err
 }
 
 // lineKey is what lines are gathered by.

@@ -35,10 +35,14 @@ type rejectedRow struct {
 }
 
 const (
-	writeChunk   = 1 << 18 // bars that are decoded and written at a time
+	writeChunk   = 1 << 16 // bars that are decoded and written at a time
 	listRejected = 1000
 	// maxUnpacked bounds what a compressed body may grow to, in bodies.
 	maxUnpacked = 16
+	// maxRatio is what a compressed body may grow to in its own size.
+	maxRatio = 250
+	// maxDecoders bounds what the decoders of one body hold.
+	maxDecoders = 48 << 20
 )
 
 // conflicts are the ways to settle a bar that differs from the stored one.
@@ -67,7 +71,7 @@ func (s *Server) postBars(c *gin.Context) {
 		return
 	}
 	rd, err := barfile.Open(c.Request.Body, barfile.Options{
-		Format: format, Interval: key.Interval, Now: series.TimeOf(s.now()), MaxBytes: maxUnpacked * s.o.MaxBody,
+		Format: format, Interval: key.Interval, Now: series.TimeOf(s.now()), MaxBytes: maxUnpacked * s.o.MaxBody, MaxRatio: maxRatio, MaxMemory: maxDecoders,
 	})
 	if err != nil {
 		fail(c, unreadable(err, 0))

@@ -150,6 +150,9 @@ func TestArchives(t *testing.T) {
 		{name: "excel", data: zipped(file{"[Content_Types].xml", nil}, file{"xl/workbook.xml", nil}), fail: "Excel workbook"},
 		{name: "cut off gzip", data: gzipped(big.Bytes())[:5000], fail: "unexpected EOF"},
 		{name: "a stream larger than memory", data: gzipped(tarred(file{"a.csv", big.Bytes()})), rows: 900_000, compression: "gzip tar"},
+		{name: "as large as bars may grow", data: gzipped(big.Bytes()), o: barfile.Options{MaxRatio: 500}, rows: 900_000, compression: "gzip"},
+		{name: "larger than bars may grow", data: gzipped(big.Bytes()), o: barfile.Options{MaxRatio: 2}, fail: "more than 2 times its size"},
+		{name: "blank at first", data: append(bytes.Repeat([]byte("\n"), 1<<20), day(1)...), fail: "are blank"},
 		{name: "more than may be unpacked", data: gzipped(big.Bytes()), o: barfile.Options{MaxBytes: 1 << 20}, fail: "more than 1048576 bytes"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

@@ -173,6 +173,9 @@ func (s *jsonRows) array(i int) (int, error) {
 // maxColumns bounds the columns of a row.
 const maxColumns = 2000
 
+// maxNested bounds how deep the members of a row are looked for.
+const maxNested = 4
+
 // object reads the members of a row up to its closing brace. Members of an
 // object inside of it become columns named outer.inner.
 func (s *jsonRows) object(i int, prefix string, depth int) (int, error) {
@@ -197,7 +200,7 @@ func (s *jsonRows) object(i int, prefix string, depth int) (int, error) {
 		if j = s.skipSpace(j + 1); j >= s.end {
 			return 0, errShort
 		}
-		if s.buf[j] == '{' && depth < 4 {
+		if s.buf[j] == '{' && depth < maxNested {
 			if i, err = s.object(j+1, prefix+string(key)+".", depth+1); err != nil {
 				return 0, err
 			}

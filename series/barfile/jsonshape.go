@@ -15,7 +15,7 @@ func findShape(b []byte, whole bool) (jsonShape, error) {
 	switch {
 	case i >= len(b):
 		return jsonShape{empty: true}, nil
-	case b[i] == '{' && f.isRow(i):
+	case b[i] == '{' && f.isRow(i, 0):
 		return jsonShape{lines: true, start: i}, nil
 	case b[i] == '[' && f.isLine(i):
 		return jsonShape{lines: true, start: i}, nil
@@ -78,7 +78,7 @@ func (f *shapeFinder) list(i int, path string, depth int) error {
 	switch c := f.b[j]; {
 	case c == ']':
 		f.empty = true
-	case c == '[', c == '{' && f.isRow(j):
+	case c == '[', c == '{' && f.isRow(j, 0):
 		f.found, f.shape = true, jsonShape{start: i + 1, path: path}
 	case c == '{':
 		return f.look(j, path, depth+1)
@@ -115,7 +115,7 @@ func (f *shapeFinder) members(i int, path string, depth int) error {
 		if j = f.space(j + 1); j >= len(f.b) {
 			return errShort
 		}
-		if _, ok := parseWall([]byte(key), orderUnknown); first && ok && f.b[j] == '{' && f.isRow(j) {
+		if _, ok := parseWall([]byte(key), orderUnknown); first && ok && f.b[j] == '{' && f.isRow(j, 0) {
 			f.found, f.shape = true, jsonShape{start: start + 1, keyed: true, path: path}
 			return nil
 		}
@@ -139,7 +139,7 @@ func (f *shapeFinder) members(i int, path string, depth int) error {
 
 // isRow reports whether the object at i looks like one bar: at least four
 // members that are no lists, of which one has the name of a price.
-func (f *shapeFinder) isRow(i int) bool {
+func (f *shapeFinder) isRow(i, depth int) bool {
 	scalars, price := 0, false
 	for i = f.space(i + 1); i < len(f.b) && f.b[i] == '"'; i = f.space(i + 1) {
 		j, err := skipValue(f.b, i)
@@ -156,7 +156,7 @@ func (f *shapeFinder) isRow(i int) bool {
 		switch f.b[j] {
 		case '[':
 		case '{':
-			price = price || f.isRow(j)
+			price = price || depth < maxNested && f.isRow(j, depth+1)
 		default:
 			scalars++
 			r := rank[name]

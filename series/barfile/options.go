@@ -46,6 +46,10 @@ type Options struct {
 	MaxMemory int64
 	// MaxBytes bounds the decompressed bytes that are read; 0 is no bound.
 	MaxBytes int64
+	// MaxRatio bounds how many times larger than the input its unpacked bytes may
+	// be, once there are 16 MiB of them; 0 is no bound. A market that does not
+	// move, verbosely in JSON, was packed 58 times by gzip and 141 times by zstd.
+	MaxRatio int64
 }
 
 // defaultMaxMemory is enough for row groups of 10 M bars and far below what

@@ -67,6 +67,7 @@ func (e *entry) date(o Options) (days int64, ok bool, err error) {
 // peeler removes compression and archives, layer by layer.
 type peeler struct {
 	o      Options
+	packed func() int64 // bytes of the input that were read
 	layers []string
 	closes []func() error
 }
@@ -126,24 +127,32 @@ func (p *peeler) wrap(e *entry, layer string, r io.Reader) {
 	if layer != "" {
 		p.layers = append(p.layers, layer)
 	}
-	if p.o.MaxBytes > 0 {
-		r = &capped{r: r, left: p.o.MaxBytes, limit: p.o.MaxBytes}
+	if p.o.MaxBytes > 0 || p.o.MaxRatio > 0 {
+		r = &capped{r: r, limit: p.o.MaxBytes, ratio: p.o.MaxRatio, packed: p.packed}
 	}
 	e.r, e.at, e.size = bufio.NewReaderSize(r, sampleBytes), nil, 0
 }
 
-// capped is an io.LimitReader that fails at its limit instead of ending.
+// capped is an io.LimitReader that fails at its limits instead of ending.
 type capped struct {
-	r           io.Reader
-	left, limit int64
+	r            io.Reader
+	n            int64
+	limit, ratio int64 // 0 is none
+	packed       func() int64
 }
 
+// ratioFrom is from how many bytes on the ratio counts: less does not hurt.
+const ratioFrom = 16 << 20
+
 func (c *capped) Read(b []byte) (int, error) {
-	if c.left < 0 {
+	if c.limit > 0 && c.n > c.limit {
 		return 0, fmt.Errorf("the file unpacks to more than %d bytes", c.limit)
 	}
+	if c.ratio > 0 && c.n > ratioFrom && c.n/c.ratio > c.packed() {
+		return 0, fmt.Errorf("the file unpacks to more than %d times its size: bars do not", c.ratio)
+	}
 	n, err := c.r.Read(b)
-	c.left -= int64(n)
+	c.n += int64(n)
 	return n, err
 }
 

@@ -89,7 +89,7 @@ func OpenFile(name string, o Options) (*Reader, error) {
 }
 
 func (r *Reader) open(e *entry) (*Reader, error) {
-	r.peel = &peeler{o: r.o}
+	r.peel = &peeler{o: r.o, packed: func() int64 { return max(r.input.n, r.total) }}
 	if err := r.start(e); err != nil {
 		r.Close()
 		if r.o.Name != "" && !errors.Is(err, os.ErrNotExist) {

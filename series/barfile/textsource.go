@@ -102,6 +102,9 @@ func openText(e *entry, o Options) (source, *plan, Detection, error) {
 	}
 	trimmed := bytes.TrimLeft(head, " \r\n\t")
 	if len(trimmed) == 0 {
+		if !whole { // what follows would be taken for nothing
+			return nil, nil, d, fmt.Errorf("the first %d bytes are blank: this is not a file of bars", len(head))
+		}
 		if o.Format == Auto || o.Format == CSV || o.Format == NDJSON {
 			return nil, nil, d, errEmpty
 		}
