@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -104,9 +105,7 @@ func (b bomb) send(t *testing.T, base, token string) (grown int64, took time.Dur
 	if err != nil {
 		t.Fatalf("%s: %v", b.name, err)
 	}
-	for k, v := range b.header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, b.header)
 	req.Header.Set("Authorization", "Bearer "+token)
 	runtime.GC()
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
