@@ -118,7 +118,7 @@ func readEndpoint(at, group string, x any) (e fetch.Endpoint, on bool, errs []er
 	}
 	u, uerr := url.Parse(c.URL)
 	if c.URL == "" || uerr != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		fail("url", "%q is not an address: give https://host", c.URL)
+		fail("url", "%s is not an address: give https://host", quoteAddress(c.URL))
 	}
 	if c.Requests < 0 || c.WindowSeconds < 0 || (c.Requests > 0) != (c.WindowSeconds > 0) {
 		fail("rate_limit_requests", "%d in rate_limit_window_seconds %d is not a limit: give both above 0, or none", c.Requests, c.WindowSeconds)
@@ -131,8 +131,8 @@ func readEndpoint(at, group string, x any) (e fetch.Endpoint, on bool, errs []er
 		fail("grade", "%v", err)
 	}
 	for _, env := range [...]struct{ key, name string }{{"api_key_env", c.KeyEnv}, {"api_secret_env", c.SecretEnv}, {"api_passphrase_env", c.PassphraseEnv}} {
-		if env.name != "" && os.Getenv(env.name) == "" {
-			fail(env.key, "the environment variable %s is not set", env.name)
+		if env.name != "" && os.Getenv(env.name) == "" { // not shown: some give the key itself
+			fail(env.key, "the environment variable of this name is not set: give its name, not what is in it")
 		}
 	}
 	e = fetch.Endpoint{

@@ -415,7 +415,7 @@ var settings = []setting{
 		set:  func(c *Config, v string) error { c.AlertTelegramChat = v; return nil },
 	},
 	{
-		key: "alerts.alertmanager_url", def: "",
+		key: "alerts.alertmanager_url", def: "", secret: true,
 		doc:  "Address of an Alertmanager, such as http://127.0.0.1:9093.",
 		form: formText,
 		set:  setAddress(func(c *Config) *string { return &c.Alertmanager }),
@@ -668,9 +668,21 @@ func setURL(c *Config, v string) error {
 	}
 	u, err := url.Parse(v)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%q is not an address: give http://host:port", v)
+		return fmt.Errorf("%s is not an address: give http://host:port", quoteAddress(v))
+	}
+	if u.User != nil || u.RawQuery != "" {
+		return errors.New("the address holds a user or a query: give http://host:port, and the token in BARKEEP_TOKEN")
 	}
 	return nil
+}
+
+// quoteAddress shows what was given for an address, unless there may be a
+// secret in it.
+func quoteAddress(v string) string {
+	if strings.ContainsAny(v, "@?&") {
+		return "what was given"
+	}
+	return strconv.Quote(v)
 }
 
 // setAddress checks an address; empty is none.

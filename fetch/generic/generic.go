@@ -112,7 +112,7 @@ func New(c Config) (fetch.Provider, error) {
 		fail("name", "is missing")
 	}
 	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.User != nil {
-		fail("url", "%q is not an address: give https://host", c.URL)
+		fail("url", "this is not an address: give https://host")
 	}
 	if !strings.HasPrefix(c.Path, "/") {
 		fail("path", "%q does not begin with /", c.Path)

@@ -154,7 +154,7 @@ func TestKey(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	for _, x := range []struct{ old, new, err string }{
 		{"name: acme", "name: \"\"", "name: is missing"},
-		{"https://api.acme.example", "api.acme.example", "url: \"api.acme.example\" is not an address"},
+		{"https://api.acme.example", "api.acme.example", "url: this is not an address"},
 		{"https://api.acme.example", "https://u:p@api.acme.example", "url:"},
 		{"path: /v1", "path: v1", "path: \"v1/bars/{symbol}\" does not begin with /"},
 		{"{from}", "{start}", "query: {start} is unknown: use {symbol}"},
