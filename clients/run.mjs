@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { Feed, seconds } from './udf.mjs'
 
 const [program, python] = process.argv.slice(2)
 const here = dirname(fileURLToPath(import.meta.url))
@@ -89,6 +90,62 @@ db.execute("LOAD '%s'" % next(pathlib.Path(duckdb.__file__).parent.parent.glob("
 db.execute("""${setup}""")
 print(json.dumps(db.execute("""${sql}""").fetchall()))`)
 
+// charts does what a chart of TradingView does.
+async function charts(s) {
+  const feed = new Feed(s.base + '/udf')
+  const end = start / 1000 + count * 60
+  const fails = (p) => p.then(() => 'nothing', (e) => e.message)
+  await check('TradingView: config and time', true, async () => (await feed.ready()).supports_search)
+  await check('TradingView: search', [['BTCUSDT'], [], ['BTCUSDT'], 1], async () => [
+    (await feed.search('btc')).map((x) => x.symbol), await feed.search('nope'), (await feed.search('BTC', 'crypto')).map((x) => x.symbol), (await feed.search('', '', '', 1)).length,
+  ])
+  const btc = await feed.resolve('BTCUSDT').catch(() => ({}))
+  await check('TradingView: resolve', ['BTCUSDT', 100, true, true, 'unknown_symbol'], async () => [btc.ticker, btc.pricescale, btc.has_intraday, btc.has_daily, await fails(feed.resolve('NOPE'))])
+  await check('TradingView: all of history, 300 bars at a time', [count, 40, start / 1000, 100.25], async () => {
+    const h = await feed.history(btc, '1', end)
+    return [h.bars.length, h.pages, h.bars[0].time, h.bars[0].close]
+  })
+  await check('TradingView: every resolution', [], async () => {
+    const wrong = []
+    for (const r of btc.supported_resolutions) {
+      const h = await feed.history(btc, r, end + 40 * 86400)
+      const want = Math.ceil((count * 60) / seconds(r))
+      if (h.bars.length < want || h.bars.length > want + 1) wrong.push([r, h.bars.length, want])
+    }
+    return wrong
+  })
+  await check('TradingView: countback beats from', [[50, end - 50 * 60], [2, end - 120]], async () => {
+    const many = await feed.bars(btc, '1', end - 60, end, 50)
+    const few = await feed.bars(btc, '1', end - 6000, end, 2)
+    return [[many.bars.length, many.bars[0].time], [few.bars.length, few.bars[0].time]]
+  })
+  await check('TradingView: a range without countback, its end exclusive', [10, end - 660, end - 120], async () => {
+    const { bars } = await feed.bars(btc, '1', end - 660, end - 60)
+    return [bars.length, bars[0].time, bars.at(-1).time]
+  })
+  await check('TradingView: no data, and where the next is', [[true, end - 60], [true, undefined ?? null]], async () => {
+    const late = await feed.bars(btc, '1', end + 86400, end + 2 * 86400)
+    const early = await feed.bars(btc, '1', start / 1000 - 86400, start / 1000, 10)
+    return [[late.noData, late.nextTime], [early.noData, early.nextTime ?? null]]
+  })
+  await check('TradingView: errors', ['unknown_symbol', 'unknown resolution'], async () => [await fails(feed.bars({ ticker: 'NOPE' }, '1', 0, end)), await fails(feed.bars(btc, '7', 0, end))])
+  // A bar that is still growing, then one behind it, as they come in.
+  await check('TradingView: live', [[0, 1.5], [0, 1.75], [0, 1.9], [60, 2.5]], async () => {
+    const minute = Math.floor(Date.now() / 60_000) * 60
+    const live = new Feed(s.base + '/udf', () => minute + 90)
+    const write = (rows) => sh(`curl -sf -X POST '${s.base}/v1/bars?symbol=LIVE&interval=1m' -H 'Authorization: Bearer ${s.token}' -H 'Content-Type: text/csv' --data-binary $'time,open,high,low,close,volume\n${rows}'`)
+    const told = []
+    const state = {}
+    const bar = (at, close) => `${(minute + at) * 1000},1,3,0.5,${close},1\\n`
+    for (const rows of [bar(0, 1.5), bar(0, 1.75), bar(0, 1.9) + bar(60, 2.5)]) {
+      await write(rows)
+      live.config ??= await live.ready().catch(() => feed.config)
+      await live.poll(await live.resolve('LIVE'), '1', (b) => told.push([b.time - minute, b.close]), state)
+    }
+    return told
+  })
+}
+
 let rows = 'time,open,high,low,close,volume\n'
 for (let i = 0; i < count; i++) {
   const p = 100 + (i % 700) / 10
@@ -152,6 +209,7 @@ with InfluxDBClient("${s.base}", token="${s.token}", org="-") as client:
         client.write_api(write_options=SYNCHRONOUS).write("-", record="X,interval=1m open=1 1\\nX,interval=1m open=", write_precision="s")
     except ApiException as e:
         print(json.dumps("line " in e.body))`))
+  await charts(s)
   await s.end()
 
   const closed = await serve(dir, { BARKEEP_SERVER_OPEN_READS: 'false' })
