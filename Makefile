@@ -48,13 +48,16 @@ e2e: build ## use the dashboard in Chromium, and attack it there (CHROMIUM=, by 
 	cd api/dashboard && node e2e/main.mjs $(CURDIR)/bin/barkeep
 	cd api/dashboard && node e2e/hostile.mjs $(CURDIR)/bin/barkeep
 
-# Versions are pinned in clients/; scripts of packages are not run.
+# Versions are pinned in clients/; scripts of packages are not run. Prometheus runs
+# the queries of the dashboard for Grafana.
+PROMETHEUS ?= $(shell command -v prometheus)
 clients: build ## run the README, and the examples of docs/clients.md with the real clients (Node, Python 3.11, their packages)
 	@cd clients && npm install --silent --no-audit --no-fund --ignore-scripts --no-package-lock
 	@[ -x clients/.venv/bin/python ] || python3 -m venv clients/.venv
 	@clients/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r clients/requirements.txt
 	@node clients/run.mjs $(CURDIR)/bin/barkeep $(CURDIR)/clients/.venv/bin/python
 	@node clients/session.mjs $(CURDIR)/bin/barkeep $(CURDIR)/clients/.venv/bin/python
+	@node clients/grafana.mjs $(CURDIR)/bin/barkeep $(PROMETHEUS)
 
 gate: ## torture store and program: crashes, kills, damage, full and failing disks (5 minutes; disks need root)
 	$(GO) test -p 1 ./storage ./cmd/barkeep -run '^TestTorture' -count=1 -v -timeout 20m
