@@ -12,7 +12,7 @@ BENCH     ?= .
 COUNT     ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help build dashboard run demo test e2e clients gate torture race lint fmt fuzz golden bench benchcmp clean
+.PHONY: help build dashboard run demo test e2e clients gate torture race lint audit fmt fuzz golden bench benchcmp clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ lint: ## vet, formatting and linters
 	@out=$$($(TOOL) gofumpt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	  if [ -n "$$out" ]; then echo "not formatted, run make fmt:"; echo "$$out"; exit 1; fi
 	$(TOOL) golangci-lint run ./...
+
+audit: ## look for secrets in the repository, and for known faults in what it uses (network)
+	$(GO) run github.com/zricethezav/gitleaks/v8@v8.30.1 git . --no-banner --redact
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 fmt: ## format every Go file
 	$(TOOL) gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go')

@@ -106,7 +106,7 @@ func TestTLS(t *testing.T) {
 	if code, err := get("https", &tls.Config{RootCAs: pool}); err != nil || code != 200 {
 		t.Error(code, err)
 	}
-	if code, err := get("https", &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil { //nolint:gosec // what must be refused
+	if code, err := get("https", &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil { // what must be refused
 		t.Error("TLS 1.1:", code)
 	}
 	if code, err := get("http", nil); err == nil && code != http.StatusBadRequest {
