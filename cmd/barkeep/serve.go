@@ -133,6 +133,9 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 			return alert.Heartbeat(ctx, alertClient(a.alertTransport()), a.cfg.Heartbeat, time.Minute, func(err error) { logger.Warn("the dead man's switch was not reached", "error", err) })
 		})
 	}
+	if a.cfg.DebugListen != "" {
+		parts.start("profiles", func(ctx context.Context) error { return a.serveProfiles(ctx, a.cfg.DebugListen, token) })
+	}
 	parts.start("reload", func(ctx context.Context) error { return a.reloads(ctx, live) })
 	answering := &counted{Handler: handler}
 	// The caller closes the store next, and nobody may read from it then.

@@ -77,6 +77,8 @@ type Config struct {
 	BackupKeep  int
 	BackupCopy  bool
 
+	DebugListen string // empty is none
+
 	LogLevel  slog.Level
 	LogFormat string
 	LogFile   string
@@ -505,6 +507,17 @@ var settings = []setting{
 		doc:  "Whether files are copied. Without it they are linked where the backup lies on the\ndisk of the store, which takes no room, but damage to the disk then hits both.",
 		form: formBool,
 		set:  func(c *Config, v string) (err error) { c.BackupCopy, err = parseBool(v); return },
+	},
+	{
+		key: "debug.listen", def: "",
+		doc:  "Loopback address, such as 127.0.0.1:6060, for profiles of the process: for its owner,\nwith the admin token. Without it there are none.",
+		form: formText,
+		set: func(c *Config, v string) error {
+			if c.DebugListen = v; v == "" {
+				return nil
+			}
+			return checkLoopback(v)
+		},
 	},
 	{
 		key: "log.level", def: "info",
