@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -268,6 +270,8 @@ func (s *Server) postUndo(c *gin.Context) {
 		o.To = series.Time(*in.Until)
 	}
 	ctx := storage.WithNote(c, storage.Note{Actor: s.actor(c), Cause: "undo"})
+	said := slices.DeleteFunc([]string{in.Repair, in.Rule, in.Source, in.Actor, in.Symbol}, func(s string) bool { return s == "" })
+	detail(c, "%s", strings.Join(said, " "))
 	u, err := s.store.Undo(ctx, o)
 	switch {
 	case errors.Is(err, storage.ErrNothingToUndo):

@@ -77,6 +77,8 @@ func (s *Server) postBackup(c *gin.Context) {
 		return
 	}
 	dir := filepath.Clean(in.Dir)
+	detail(c, "to %s", dir)
+	s.noteAs(c, http.StatusAccepted) // now, so that a store and its backup have the same sum
 	b, err := s.store.Backup(c, dir, storage.BackupOptions{Copy: in.Copy, Program: "barkeep " + s.o.Version})
 	if err != nil {
 		fail(c, s.backupFailed(err))

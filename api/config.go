@@ -2,7 +2,10 @@ package api
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 )
@@ -58,6 +61,7 @@ func (s *Server) putConfig(c *gin.Context) {
 		fail(c, err)
 		return
 	}
+	detail(c, "%s", strings.Join(slices.Sorted(maps.Keys(in)), ", ")) // never the values
 	cfg := s.config(c)
 	if cfg == nil {
 		return

@@ -91,6 +91,7 @@ func (s *Server) repair(c *gin.Context, planOnly bool) {
 		fail(c, err)
 		return
 	}
+	detail(c, "%s of %s %v: %s", r.Type, r.Symbol, r.Interval, x.ID)
 	c.PureJSON(http.StatusAccepted, gin.H{"repair_id": x.ID, "status": x.Status, "plan": x.Plan, "error": x.Error})
 }
 

@@ -114,6 +114,9 @@ func (s *Server) table() []route {
 		{get, "/v1/stream", Reader, "What happens, as server-sent events", seriesQuery + " events", nil, nil, s.getStream},
 		{get, "/v1/config", Reader, "The settings in effect", "", nil, nil, s.getConfig},
 		{put, "/v1/config", Admin, "Change settings", "", nil, nil, s.putConfig},
+		{get, "/v1/actions", Admin, "Who controlled the server, the newest first", "actor limit", nil, struct {
+			Actions []Action `json:"actions"`
+		}{}, s.getActions},
 		{get, "/v1/tokens", Admin, "Tokens, without their secrets", "", nil, struct {
 			Tokens []TokenInfo `json:"tokens"`
 		}{}, s.getTokens},
@@ -164,6 +167,9 @@ func (s *Server) mount(r route) {
 		handle = func(c *gin.Context) { // the journal says who asked
 			c.Request = c.Request.WithContext(storage.WithNote(c.Request.Context(), storage.Note{Actor: s.actor(c)}))
 			r.handle(c)
+			if notes(r) {
+				s.note(c)
+			}
 		}
 	}
 	chain = append(chain, handle)

@@ -85,6 +85,7 @@ type Server struct {
 	schema  []byte                     // the OpenAPI document
 	looked  atomic.Pointer[DataHealth] // the last look at the data, without its series
 	counted counted                    // of KeepMetrics
+	actions atomic.Uint64              // that were kept since the start
 	rolled  [len(steps)]series.Time    // up to when KeepMetrics has summed up
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -318,5 +319,6 @@ func (s *Server) postRestart(c *gin.Context) {
 		fail(c, badField("components", "%v", err))
 		return
 	}
+	detail(c, "%s", cmp.Or(strings.Join(in.Components, ", "), "all"))
 	c.PureJSON(http.StatusAccepted, gin.H{"components": list})
 }

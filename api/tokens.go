@@ -169,6 +169,7 @@ func (s *Server) postToken(c *gin.Context) {
 		return
 	}
 	s.log.Info("a token was made", "id", info.ID, "name", info.Name, "role", info.Role.String(), "by", s.actor(c))
+	detail(c, "made %s %q, %v", info.ID, info.Name, info.Role)
 	c.PureJSON(http.StatusCreated, madeToken{info, token})
 }
 
@@ -189,6 +190,7 @@ func (s *Server) deleteToken(c *gin.Context) {
 		fail(c, &Error{http.StatusNotFound, "no_such_token", "there is no token " + id + ": GET /v1/tokens lists them", "id"})
 		return
 	}
+	detail(c, "revoked %s %q, %v", info.ID, info.Name, info.Role)
 	if info.Revoked == 0 {
 		info.Revoked = series.TimeOf(s.now())
 		if err := s.guard.tokens.put(c, hash, info); err != nil {

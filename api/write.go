@@ -225,5 +225,6 @@ func (s *Server) deleteBars(c *gin.Context) {
 		fail(c, err)
 		return
 	}
+	detail(c, "%d bars of %v", n, key)
 	c.PureJSON(http.StatusOK, gin.H{"deleted": n})
 }

@@ -40,8 +40,12 @@ func TestProfiles(t *testing.T) {
 		header http.Header
 		want   int
 	}{
-		{nil, 401}, {http.Header{"Authorization": {"Bearer other"}}, 401}, {http.Header{"Authorization": {"token"}}, 401}, {http.Header{"Authorization": {""}}, 401},
-		{http.Header{"Authorization": {"Bearer token"}, "Origin": {"http://localhost:6060"}}, 403}, {http.Header{"Authorization": {"Bearer token"}, "Sec-Fetch-Site": {"none"}}, 403},
+		{nil, 401},
+		{http.Header{"Authorization": {"Bearer other"}}, 401},
+		{http.Header{"Authorization": {"token"}}, 401},
+		{http.Header{"Authorization": {""}}, 401},
+		{http.Header{"Authorization": {"Bearer token"}, "Origin": {"http://localhost:6060"}}, 403},
+		{http.Header{"Authorization": {"Bearer token"}, "Sec-Fetch-Site": {"none"}}, 403},
 	} {
 		if w := ask(http.MethodGet, "http://localhost/debug/pprof/heap", x.header); w.Code != x.want {
 			t.Errorf("%v: %d", x.header, w.Code)
