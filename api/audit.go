@@ -276,7 +276,7 @@ func (s *Server) postUndo(c *gin.Context) {
 	switch {
 	case errors.Is(err, storage.ErrNothingToUndo):
 		fail(c, &Error{http.StatusNotFound, "nothing_to_undo", err.Error(), ""})
-	case err != nil && o == (storage.JournalOptions{Key: o.Key}):
+	case errors.Is(err, storage.ErrUndoWhat):
 		fail(c, badField("", "%v", err))
 	case err != nil:
 		fail(c, err)

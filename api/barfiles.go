@@ -1,9 +1,7 @@
 package api
 
 import (
-	"fmt"
 	"io"
-	"net/http"
 
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/series/barfile"
@@ -40,7 +38,7 @@ func newFileEncoder(w io.Writer, a answer) (encoder, error) {
 		Format: a.query.format, Key: a.query.key, Plain: a.query.columns != 0, SourceName: a.sourceName,
 	})
 	if err != nil {
-		return nil, &Error{http.StatusNotImplemented, "not_supported_yet", fmt.Sprint(err), "format"}
+		return nil, badField("format", "%v", err)
 	}
 	return &fileEncoder{a.query.format, out}, nil
 }

@@ -76,7 +76,7 @@ func (s *Server) explain(c *gin.Context, info storage.Info, at series.Time) (*ex
 	span := g.Span(series.Run{From: slot, To: slot + 1})
 	around := series.Slot(30)
 	if g.Interval.Intraday() {
-		around = max(1, series.Slot(series.Day/g.Interval.Width()))
+		around = series.Slot(g.Interval.PerDay())
 	}
 	cov, err := s.store.Coverage(c, info.Key, g.Span(series.Run{From: slot - around, To: slot + around + 1}))
 	if err != nil {

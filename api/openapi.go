@@ -3,6 +3,7 @@ package api
 import (
 	"encoding"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"reflect"
 	"strings"
@@ -85,16 +86,18 @@ func (s *Server) openAPI() []byte {
 			d := parameterDocs[name]
 			params = append(params, map[string]any{"name": name, "in": "query", "description": d.doc, "schema": d.schema})
 		}
-		answer := map[string]any{"description": "Done"}
-		if r.answer != nil {
-			answer["content"] = content(schemaOf(reflect.TypeOf(r.answer)))
+		done := map[string]any{"description": "Done"}
+		if media := mediaOf(r); len(media) > 0 {
+			done["content"] = media
+		}
+		responses := map[string]any{okStatus(r): done, "4XX": wrongOf(path), "5XX": wrongOf(path)}
+		if path == "/v1/bars" && r.method == http.MethodGet {
+			responses["206"] = map[string]any{"description": "A piece of a file"}
+			responses["304"] = map[string]any{"description": "What If-None-Match names is still so"}
 		}
 		op := map[string]any{
 			"summary": r.title, "operationId": operation(r.method, path), "tags": []string{tagOf(path)}, "x-role": r.role.String(),
-			"responses": map[string]any{
-				okStatus(r): answer,
-				"default":   map[string]any{"description": "What is wrong, where, and how to mend it", "content": content(map[string]any{"$ref": "#/components/schemas/Error"})},
-			},
+			"responses": responses,
 		}
 		if len(params) > 0 {
 			op["parameters"] = params
@@ -145,11 +148,70 @@ func content(schema map[string]any) map[string]any {
 	return map[string]any{"application/json": map[string]any{"schema": schema}}
 }
 
+// mediaOf are the media types of an answer without an error, with their schemas;
+// none is an answer without a body.
+func mediaOf(r route) map[string]any {
+	plain := func(types ...string) map[string]any {
+		out := map[string]any{}
+		for _, t := range types {
+			out[t] = map[string]any{}
+		}
+		return out
+	}
+	switch r.path {
+	case "/write", "/api/v2/write":
+		return nil
+	case "/", "/docs":
+		return plain("text/html")
+	case "/style.css":
+		return plain("text/css")
+	case "/assets/*file":
+		return plain("*/*")
+	case "/metrics":
+		return plain("text/plain", "application/openmetrics-text")
+	case "/v1/stream":
+		return plain("text/event-stream")
+	case "/udf/time":
+		return plain("text/plain")
+	}
+	out := plain("application/json")
+	if r.answer != nil {
+		out = content(schemaOf(reflect.TypeOf(r.answer)))
+	}
+	if r.path == "/v1/bars" && r.method == http.MethodGet {
+		maps.Copy(out, plain("text/csv", "application/x-ndjson", "application/vnd.apache.parquet", "application/vnd.apache.arrow.file", "application/zip"))
+	}
+	return out
+}
+
+// wrongOf describes an error. Where clients of other programs ask they get those
+// of that program, but for what is refused before.
+func wrongOf(path string) map[string]any {
+	schema := map[string]any{"$ref": "#/components/schemas/Error"}
+	other := func(code string, text string) map[string]any {
+		return map[string]any{"anyOf": []any{schema, map[string]any{
+			"type": "object", "required": []string{"code", text},
+			"properties": map[string]any{"code": map[string]any{"type": code}, text: map[string]any{"type": "string"}},
+		}}}
+	}
+	switch {
+	case strings.HasPrefix(path, "/compat/binance/"):
+		schema = other("integer", "msg")
+	case path == "/write" || path == "/api/v2/write":
+		schema = other("string", "message")
+	}
+	return map[string]any{"description": "What is wrong, where, and how to mend it", "content": content(schema)}
+}
+
 // okStatus is the status of an answer without an error.
 func okStatus(r route) string {
 	switch r.path {
-	case "/data/repair", "/system/restart":
+	case "/data/repair", "/v1/plan", "/system/restart":
 		return "202"
+	case "/v1/links":
+		return "201"
+	case "/write", "/api/v2/write":
+		return "204"
 	case "/v1/tokens":
 		if r.method == http.MethodPost {
 			return "201"

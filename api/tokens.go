@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gin-gonic/gin"
 
@@ -147,6 +149,9 @@ func (s *Server) postToken(c *gin.Context) {
 	switch {
 	case in.Name == "" || len(in.Name) > 100:
 		fail(c, badField("name", "name has %d bytes: give 1 to 100, such as what the token is for", len(in.Name)))
+		return
+	case strings.TrimSpace(in.Name) == "" || strings.ContainsFunc(in.Name, unicode.IsControl):
+		fail(c, badField("name", "name %q cannot be read: say what the token is for", in.Name))
 		return
 	case in.Role == 0:
 		fail(c, badField("role", "role is missing: give reader, operator or admin"))

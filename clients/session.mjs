@@ -170,6 +170,12 @@ try {
   must('metrics count the bars', /^barkeep_store_bars 300[56]$/m.test(metrics), metrics.split('\n').filter((l) => l.startsWith('barkeep_store')).join('\n'))
   const health = await sh('bin/barkeep doctor --url http://127.0.0.1:8080')
   must('doctor finds no problem', !/problem/.test(health), health)
+  const document = join(work, 'openapi.json')
+  await writeFile(document, await (await fetch(server.base + '/openapi.json')).text())
+  const redocly = join(dirname(fileURLToPath(import.meta.url)), 'node_modules/.bin/redocly')
+  const lint = await exec(redocly, ['lint', '--format=json', document], { cwd: work, env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' } }).catch((e) => e)
+  const { totals } = JSON.parse(lint.stdout.slice(lint.stdout.indexOf('{')))
+  must('redocly finds nothing in openapi.json', totals.errors === 0 && totals.warnings === 0, lint.stdout)
   const backup = await sh('bin/barkeep backup "$PWD/saved" --url http://127.0.0.1:8080')
   must('backup', !backup.startsWith('exit'), backup)
 } finally {

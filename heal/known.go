@@ -103,7 +103,7 @@ func (h *Healer) outages(ctx context.Context, s Series, all []Series, scan *Scan
 	}
 	var peers, coarser []Series
 	for _, x := range all {
-		if x.Venue == s.Venue && x.Interval.Width() > s.Interval.Width() && x.Bars > 0 {
+		if x.Venue == s.Venue && x.Interval > s.Interval && x.Bars > 0 {
 			coarser = append(coarser, x)
 		}
 		if x.Venue == s.Venue && x.Interval == s.Interval && x.Grid == s.Grid && x.Symbol != s.Symbol && x.Bars > 0 {

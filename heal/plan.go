@@ -352,6 +352,9 @@ func (p *SeriesPlan) planAudit(s Series, reach Reach, holes []series.Absence, fr
 // coarserOf chooses the interval to audit with: an hour for minutes, a day for
 // hours.
 func coarserOf(fine series.Interval, have []series.Interval) series.Interval {
+	if !fine.Intraday() {
+		return 0
+	}
 	want := series.Interval1d
 	if fine.Width() < series.Interval1h.Width() {
 		want = series.Interval1h

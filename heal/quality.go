@@ -159,7 +159,7 @@ func rate(c *Coverage) (completeness, validity *float64, worst *WorstWindow) {
 	completeness, validity = share(all.good, all.open), share(all.bars, all.bars+all.bad)
 	size := series.Slot(30)
 	if c.Grid.Interval.Intraday() {
-		size = max(1, series.Slot(series.Day/c.Grid.Interval.Width()))
+		size = series.Slot(c.Grid.Interval.PerDay())
 	}
 	var w tally
 	at := floor(c.Run.From, size)
@@ -211,8 +211,7 @@ func (h *Healer) freshness(ctx context.Context, s Series) (*float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		day := float64(max(1, series.Day/s.Interval.Width()))
-		v = 1 - math.Max(0, float64(scan.Expected-2))/math.Max(day, 3)
+		v = 1 - math.Max(0, float64(scan.Expected-2))/math.Max(float64(s.Interval.PerDay()), 3)
 	}
 	v = math.Max(0, v)
 	return &v, nil

@@ -132,6 +132,15 @@ func (i Interval) Width() Time {
 // day or, on an exchange, of their first session date.
 func (i Interval) Intraday() bool { return i.Valid() && i < Interval1d }
 
+// PerDay is how many bars of the interval fit into a day, and 1 for a day and
+// longer intervals, months included.
+func (i Interval) PerDay() int64 {
+	if !i.Intraday() {
+		return 1
+	}
+	return max(1, int64(Day/i.Width()))
+}
+
 // Divides reports whether bars of i can be resampled into bars of coarse:
 // every coarse bar is made of whole bars of i, on a 24x7 calendar.
 func (i Interval) Divides(coarse Interval) bool {

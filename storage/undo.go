@@ -71,6 +71,9 @@ func (c *change) stillSteady(x *steady) error {
 // ErrNothingToUndo is the answer where no entry of the journal is chosen.
 var ErrNothingToUndo = errors.New("no change is chosen that could be undone")
 
+// ErrUndoWhat is the answer to a choice of everything.
+var ErrUndoWhat = errors.New("say what is to be undone: a repair, a rule, a source, an actor, or a time")
+
 // restore has a written bar win over any other.
 const restore Conflict = 255
 
@@ -82,7 +85,7 @@ const restore Conflict = 255
 func (s *Store) Undo(ctx context.Context, o JournalOptions) (Undone, error) {
 	var out Undone
 	if o.Key == nil && o.Repair == "" && o.Rule == "" && o.Source == "" && o.Actor == "" && o.From == 0 && o.To == 0 {
-		return out, errors.New("say what is to be undone: a repair, a rule, a source, an actor, or a time")
+		return out, ErrUndoWhat
 	}
 	per := map[series.Key][]uint64{}
 	var keys []series.Key

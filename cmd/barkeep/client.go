@@ -159,7 +159,7 @@ func (c *client) do(ctx context.Context, method, path string, q url.Values, cont
 	if e.Error.Code == "token_needed" {
 		return nil, fmt.Errorf("%s: give it in BARKEEP_TOKEN, or name the server's directory with --data", e.Error.Message)
 	}
-	if resp.StatusCode == http.StatusBadRequest || e.Error.Code == "not_supported_yet" {
+	if resp.StatusCode == http.StatusBadRequest {
 		return nil, usageError{errors.New(e.Error.Message)}
 	}
 	return nil, errors.New(e.Error.Message)

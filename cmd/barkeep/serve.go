@@ -180,6 +180,14 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	return nil
 }
 
+// gapEvent says that what is absent of a series, or why, has changed.
+type gapEvent struct {
+	series.Key
+	Repair  string           `json:"repair_id"`
+	Written int64            `json:"bars_written"`
+	States  map[string]int64 `json:"states"`
+}
+
 // announce hands what the healer does to those who listen to a server.
 func (a *app) announce(x heal.Repair) {
 	server := a.server.Load()
@@ -190,8 +198,29 @@ func (a *app) announce(x heal.Repair) {
 	short := x
 	short.Outcomes, short.Plan = nil, nil
 	server.Publish(api.EventRepair, key, short)
-	if x.Status.Ended() && (x.Written > 0 || x.Filled > 0 || len(x.States) > 0) {
-		server.Publish(api.EventGap, key, map[string]any{"symbol": x.Request.Symbol, "interval": x.Request.Interval, "repair_id": x.ID, "bars_written": x.Written, "states": x.States})
+	if !x.Status.Ended() {
+		return
+	}
+	// A repair may be of many series; each has an event of its own.
+	told := map[series.Key]*gapEvent{}
+	if key.Interval != 0 && x.Filled > 0 {
+		told[key] = &gapEvent{Key: key, Repair: x.ID, States: map[string]int64{"synthetic": x.Filled}}
+	}
+	for _, o := range x.Outcomes {
+		e := told[o.Key]
+		if e == nil {
+			e = &gapEvent{Key: o.Key, Repair: x.ID, States: map[string]int64{}}
+			told[o.Key] = e
+		}
+		e.Written += o.Written
+		for state, n := range o.States {
+			e.States[state] += n
+		}
+	}
+	for key, e := range told {
+		if e.Written > 0 || len(e.States) > 0 {
+			server.Publish(api.EventGap, key, e)
+		}
 	}
 }
 
