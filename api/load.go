@@ -30,6 +30,7 @@ const (
 	// rate that two CPUs stand, client included: 2 for each answered as many as 8
 	// did, in a quarter of the time; 64 took 4 s and 820 MiB.
 	runningPerCPU = 2
+	writesPerRead = 4
 	maxLong       = 64
 	longAfter     = 250 * time.Millisecond
 	refuseAfter   = 100 * time.Millisecond
@@ -37,21 +38,45 @@ const (
 	waitingPerSlot = 4
 )
 
-func newGate(n int, r *prometheus.Registry) *gate {
+func newGate(n int) *gate {
+	return &gate{slots: make(chan struct{}, n), long: make(chan struct{}, maxLong)}
+}
+
+// gates are one for what reads, which is bound by the CPUs, and one for what
+// writes, which mostly waits for the disk, and does so together.
+type gates struct{ reads, writes *gate }
+
+// newGates lets n reads in; 0 is runningPerCPU.
+func newGates(n int, r *prometheus.Registry) gates {
 	if n <= 0 {
 		n = runningPerCPU * runtime.GOMAXPROCS(0)
 	}
-	g := &gate{slots: make(chan struct{}, n), long: make(chan struct{}, maxLong)}
+	g := gates{newGate(n), newGate(n * writesPerRead)}
 	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "barkeep_http_refused_total", Help: "Requests that were refused because too many were under way.",
-	}, func() float64 { return float64(g.refused.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	}, func() float64 { return float64(g.refused()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "barkeep_http_under_way", Help: "Requests for data that are being answered.",
-	}, func() float64 { return float64(len(g.slots) + len(g.long)) }))
+	}, func() float64 { return float64(g.reads.busy() + g.writes.busy()) }))
 	return g
 }
 
-// guards reports whether requests of a route take a slot.
-func (*gate) guards(path string) bool {
+func (g gates) refused() int64 { return g.reads.refused.Load() + g.writes.refused.Load() }
+
+func (g *gate) busy() int { return len(g.slots) + len(g.long) }
+
+// of is the gate that requests of a route go through; nil is none.
+func (g gates) of(method, path string) *gate {
+	switch {
+	case !takesSlot(path):
+		return nil
+	case method == http.MethodGet || method == http.MethodHead:
+		return g.reads
+	}
+	return g.writes
+}
+
+// takesSlot reports whether requests of a route take a slot.
+func takesSlot(path string) bool {
 	switch path {
 	case "/status", "/data/health", "/write", "/api/v2/write":
 		return true
@@ -130,4 +155,4 @@ func (g *gate) hold() (release func()) {
 
 // Refused counts the requests that were refused because too many were under
 // way, since the server was made.
-func (s *Server) Refused() int64 { return s.gate.refused.Load() }
+func (s *Server) Refused() int64 { return s.gates.refused() }

@@ -24,8 +24,8 @@ func TestOverload(t *testing.T) {
 		srv.ServeHTTP(w, r)
 		return w
 	}
-	for range cap(srv.gate.slots) {
-		srv.gate.slots <- struct{}{}
+	for range cap(srv.gates.reads.slots) {
+		srv.gates.reads.slots <- struct{}{}
 	}
 	for _, path := range []string{"/v1/series", "/v1/bars?symbol=A&interval=1m", "/status", "/compat/binance/api/v3/time"} {
 		w := ask(http.MethodGet, path)
@@ -41,7 +41,11 @@ func TestOverload(t *testing.T) {
 	if n := srv.Refused(); n != 4 {
 		t.Errorf("%d were refused", n)
 	}
-	<-srv.gate.slots
+	// Writes have a gate of their own.
+	if w := ask(http.MethodPost, "/v1/bars"); w.Code == 503 {
+		t.Errorf("a write while reads are refused: %d %s", w.Code, w.Body)
+	}
+	<-srv.gates.reads.slots
 	for range 3 { // each gives its slot back
 		if w := ask(http.MethodGet, "/v1/series"); w.Code != 200 {
 			t.Errorf("%d %s", w.Code, w.Body)

@@ -114,9 +114,9 @@ func (s *Server) table() []route {
 		{get, "/v1/stream", Reader, "What happens, as server-sent events", seriesQuery + " events", nil, nil, s.getStream},
 		{get, "/v1/config", Reader, "The settings in effect", "", nil, nil, s.getConfig},
 		{put, "/v1/config", Admin, "Change settings", "", nil, nil, s.putConfig},
-		{get, "/v1/actions", Admin, "Who controlled the server, the newest first", "actor limit", nil, struct {
-			Actions []Action `json:"actions"`
-		}{}, s.getActions},
+		{get, "/v1/controls", Admin, "Who controlled the server, the newest first", "actor limit", nil, struct {
+			Controls []Control `json:"controls"`
+		}{}, s.getControls},
 		{get, "/v1/tokens", Admin, "Tokens, without their secrets", "", nil, struct {
 			Tokens []TokenInfo `json:"tokens"`
 		}{}, s.getTokens},
@@ -159,8 +159,8 @@ func (s *Server) routes() {
 // mount puts a route into the router.
 func (s *Server) mount(r route) {
 	chain := []gin.HandlerFunc{s.guard.need(r.role)}
-	if s.gate.guards(r.path) {
-		chain = append(chain, s.gate.enter)
+	if g := s.gates.of(r.method, r.path); g != nil {
+		chain = append(chain, g.enter)
 	}
 	handle := r.handle
 	if r.method != http.MethodGet {

@@ -51,8 +51,8 @@ type Options struct {
 	Rate float64
 	// MaxBody bounds the body of a request in bytes; 0 is 64 MiB.
 	MaxBody int64
-	// MaxRunning bounds how many requests for data are answered at a time; 0 is
-	// 2 for each CPU. A few more wait, the rest is refused with 503. Those that take
+	// MaxRunning bounds how many requests that read data are answered at a time,
+	// and, times 4, how many of those that write; 0 is 2 for each CPU. A few more wait, the rest is refused with 503. Those that take
 	// longer than a quarter of a second are not counted, of which there may be 64.
 	MaxRunning int
 	// Plain answers without compression, whatever a client takes.
@@ -69,24 +69,24 @@ const defaultMaxBody = 64 << 20
 
 // Server is the HTTP API as a handler. It may serve many requests at a time.
 type Server struct {
-	o       Options
-	store   Store
-	log     *slog.Logger
-	now     func() time.Time
-	started time.Time
-	guard   guard
-	gate    *gate
-	metrics *metrics
-	backups chan struct{} // holds one while a backup is made
-	engine  *gin.Engine
-	handler http.Handler // engine behind what compresses
-	events  *events
-	pieces  rangedFiles
-	schema  []byte                     // the OpenAPI document
-	looked  atomic.Pointer[DataHealth] // the last look at the data, without its series
-	counted counted                    // of KeepMetrics
-	actions atomic.Uint64              // that were kept since the start
-	rolled  [len(steps)]series.Time    // up to when KeepMetrics has summed up
+	o        Options
+	store    Store
+	log      *slog.Logger
+	now      func() time.Time
+	started  time.Time
+	guard    guard
+	gates    gates
+	metrics  *metrics
+	backups  chan struct{} // holds one while a backup is made
+	engine   *gin.Engine
+	handler  http.Handler // engine behind what compresses
+	events   *events
+	pieces   rangedFiles
+	schema   []byte                     // the OpenAPI document
+	looked   atomic.Pointer[DataHealth] // the last look at the data, without its series
+	counted  counted                    // of KeepMetrics
+	controls atomic.Uint64              // that were kept since the start
+	rolled   [len(steps)]series.Time    // up to when KeepMetrics has summed up
 }
 
 // New returns the API over o.Store. It puts gin into release mode, which gin
@@ -107,7 +107,7 @@ func New(o Options) *Server {
 		events: newEvents(),
 	}
 	s.metrics.registry.MustRegister(liveCollector{s})
-	s.gate = newGate(o.MaxRunning, s.metrics.registry)
+	s.gates = newGates(o.MaxRunning, s.metrics.registry)
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	// The address of the peer is the only one that is true: nobody's

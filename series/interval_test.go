@@ -1,3 +1,10 @@
+package series_test
+
+import (
+	"testing"
+
+	"github.com/barkeepdb/barkeep/series"
+)
 
 func TestPerDay(t *testing.T) {
 	for text, want := range map[string]int64{"1s": 86400, "1m": 1440, "1h": 24, "12h": 2, "1d": 1, "1w": 1, "1M": 1} {

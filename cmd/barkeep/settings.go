@@ -191,7 +191,7 @@ var settings = []setting{
 	},
 	{
 		key: "server.max_running", def: "auto",
-		doc:  "How many requests for data are answered at a time; auto is 2 for each CPU. The rest\nis refused with 503, so that what is accepted stays fast. Those that take longer\nthan a quarter of a second are not counted.",
+		doc:  "How many requests that read data are answered at a time; four times as many may\nwrite. auto is 2 for each CPU. A few more wait, the rest is refused with 503, so that\nwhat is accepted stays fast. Those that take longer than a quarter of a second are\nnot counted.",
 		form: formCount.or("auto"),
 		set: func(c *Config, v string) (err error) {
 			if c.Running = 0; v == "auto" {

@@ -14,9 +14,9 @@ import (
 	"github.com/barkeepdb/barkeep/storage"
 )
 
-// Action is one request that controlled the server, or asked for a change: who
+// Control is one request that controlled the server, or asked for a change: who
 // made it, and what became of it. What it changed of bars is in the journal.
-type Action struct {
+type Control struct {
 	At        series.Time `json:"at"`
 	Actor     string      `json:"actor"` // as in the journal: whose token, and the address
 	Method    string      `json:"method"`
@@ -27,15 +27,15 @@ type Action struct {
 }
 
 const (
-	kindAction = "action"
-	// actionsKept is some years of somebody who does ten things a day.
-	actionsKept = 10_000
-	detailKey   = "barkeep.detail"
-	notedKey    = "barkeep.noted"
-	maxDetail   = 500
+	kindControl = "control"
+	// controlsKept is some years of somebody who does ten things a day.
+	controlsKept = 10_000
+	detailKey    = "barkeep.detail"
+	notedKey     = "barkeep.noted"
+	maxDetail    = 500
 )
 
-// notes reports whether requests of a route are kept among the actions: all
+// notes reports whether requests of a route are kept among the controls: all
 // that readers may not make, but for bars that are written, since the journal
 // names who wrote them, thousands a second.
 func notes(r route) bool {
@@ -46,7 +46,7 @@ func notes(r route) bool {
 	return r.method != http.MethodGet && r.role >= Operator
 }
 
-// detail says what a request is about, for those who look at actions.
+// detail says what a request is about, for those who look at controls.
 func detail(c *gin.Context, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	c.Set(detailKey, text[:min(len(text), maxDetail)])
@@ -64,56 +64,56 @@ func (s *Server) note(c *gin.Context) {
 func (s *Server) noteAs(c *gin.Context, status int) {
 	c.Set(notedKey, true)
 	path := c.Request.URL.Path
-	a := Action{
+	a := Control{
 		At: series.TimeOf(s.now()), Actor: s.actor(c), Method: c.Request.Method, Path: path[:min(len(path), maxDetail)], Status: status,
 		Detail: c.GetString(detailKey), RequestID: c.Writer.Header().Get(requestIDHeader),
 	}
 	s.log.Info("asked for", "actor", a.Actor, "method", a.Method, "path", a.Path, "detail", a.Detail, "status", a.Status, "id", a.RequestID)
 	// Whoever asked may have left.
-	if err := s.keepAction(context.WithoutCancel(c), a); err != nil {
-		s.log.Warn("an action is in the log only", "id", a.RequestID, "error", err)
+	if err := s.keepControl(context.WithoutCancel(c), a); err != nil {
+		s.log.Warn("a control is in the log only", "id", a.RequestID, "error", err)
 	}
 }
 
-func (s *Server) keepAction(ctx context.Context, a Action) error {
+func (s *Server) keepControl(ctx context.Context, a Control) error {
 	v, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	n := s.actions.Add(1)
-	rs := []storage.Record{{Kind: kindAction, Name: fmt.Sprintf("%015d-%08d", int64(a.At), n), Value: v}}
+	n := s.controls.Add(1)
+	rs := []storage.Record{{Kind: kindControl, Name: fmt.Sprintf("%015d-%08d", int64(a.At), n), Value: v}}
 	if n%100 == 1 { // at the start, and now and then
 		var names []string
-		for r, err := range s.store.Records(ctx, kindAction, "") {
+		for r, err := range s.store.Records(ctx, kindControl, "") {
 			if err != nil {
 				return err
 			}
 			names = append(names, r.Name)
 		}
-		for _, old := range names[:max(0, len(names)-actionsKept)] {
-			rs = append(rs, storage.Record{Kind: kindAction, Name: old})
+		for _, old := range names[:max(0, len(names)-controlsKept)] {
+			rs = append(rs, storage.Record{Kind: kindControl, Name: old})
 		}
 	}
 	return s.store.PutRecords(ctx, rs)
 }
 
-// getActions lists what was asked for, the newest first.
-func (s *Server) getActions(c *gin.Context) {
+// getControls lists what was asked for, the newest first.
+func (s *Server) getControls(c *gin.Context) {
 	p := parseQuery(c.Request.URL.RawQuery)
 	actor, limit := p.text("actor"), p.limit(1000)
 	if err := p.done(); err != nil {
 		fail(c, err)
 		return
 	}
-	list := []Action{}
-	for r, err := range s.store.Records(c, kindAction, "") {
+	list := []Control{}
+	for r, err := range s.store.Records(c, kindControl, "") {
 		if err != nil {
 			fail(c, err)
 			return
 		}
-		var a Action
+		var a Control
 		if err := json.Unmarshal(r.Value, &a); err != nil {
-			fail(c, fmt.Errorf("action %s: %w", r.Name, err))
+			fail(c, fmt.Errorf("control %s: %w", r.Name, err))
 			return
 		}
 		if actor == "" || strings.HasPrefix(a.Actor, actor) {
@@ -121,5 +121,5 @@ func (s *Server) getActions(c *gin.Context) {
 		}
 	}
 	slices.Reverse(list)
-	c.PureJSON(http.StatusOK, gin.H{"actions": list[:min(len(list), limit)]})
+	c.PureJSON(http.StatusOK, gin.H{"controls": list[:min(len(list), limit)]})
 }

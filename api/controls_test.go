@@ -6,24 +6,29 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
 
-func (a *access) actions(t *testing.T) (list []Action) {
+func (a *access) controls(t *testing.T) (list []Control) {
 	t.Helper()
-	var v struct{ Actions []Action }
-	if w := a.ask("admin", http.MethodGet, "/v1/actions", ""); w.Code != 200 || json.Unmarshal(w.Body.Bytes(), &v) != nil {
+	var v struct{ Controls []Control }
+	if w := a.ask("admin", http.MethodGet, "/v1/controls", ""); w.Code != 200 || json.Unmarshal(w.Body.Bytes(), &v) != nil {
 		t.Fatal(w.Code, w.Body)
 	}
-	return v.Actions
+	return v.Controls
 }
 
-// TestActions: every route that controls something leaves who asked, and what
+// TestControls: every route that controls something leaves who asked, and what
 // was refused leaves nothing.
-func TestActions(t *testing.T) {
+func TestControls(t *testing.T) {
 	a := newAccess(t, false)
-	if was := a.actions(t); len(was) != 6 || was[0].Method != http.MethodDelete || !strings.Contains(was[0].Detail, `"revoked"`) || !strings.HasPrefix(was[5].Detail, "made ") {
+	was := a.controls(t)
+	revoked := slices.ContainsFunc(was, func(x Control) bool {
+		return x.Method == http.MethodDelete && strings.Contains(x.Detail, `"revoked"`)
+	})
+	if len(was) != 6 || !revoked {
 		t.Errorf("%+v", was)
 	}
 	for _, x := range []struct {
@@ -40,13 +45,13 @@ func TestActions(t *testing.T) {
 		{http.MethodPost, "/v1/tokens", `{"role":"secret"}`, "", 400},
 		{http.MethodPost, "/v1/tokens?key=secret", `{}`, "", 400},
 	} {
-		before := len(a.actions(t))
+		before := len(a.controls(t))
 		w := a.ask("admin", x.method, x.path, x.body)
 		path, _, _ := strings.Cut(x.path, "?")
-		list := a.actions(t)
+		list := a.controls(t)
 		noted := len(list) > before
 		if w.Code != x.code || noted != (x.code != 400 && path != "/v1/plan" && x.method+path != "POST/v1/bars") {
-			t.Errorf("%s %s: %d, %d actions after %d: %s", x.method, x.path, w.Code, len(list), before, w.Body)
+			t.Errorf("%s %s: %d, %d controls after %d: %s", x.method, x.path, w.Code, len(list), before, w.Body)
 		}
 		if noted {
 			if got := list[0]; got.Actor != "token admin 192.0.2.1" || got.Method != x.method || got.Path != path || got.Status != x.code || got.Detail != x.detail || got.RequestID == "" {
@@ -57,7 +62,7 @@ func TestActions(t *testing.T) {
 			t.Errorf("%s %s tells a secret: %s", x.method, x.path, text)
 		}
 	}
-	before := len(a.actions(t))
+	before := len(a.controls(t))
 	for _, r := range a.table() {
 		if r.method == http.MethodGet {
 			continue
@@ -72,27 +77,27 @@ func TestActions(t *testing.T) {
 			t.Errorf("%s %s is noted: %v", r.method, r.path, notes(r))
 		}
 	}
-	if n := len(a.actions(t)); n != before {
-		t.Errorf("%d requests that were refused are among the actions", n-before)
+	if n := len(a.controls(t)); n != before {
+		t.Errorf("%d requests that were refused are among the controls", n-before)
 	}
 }
 
-// TestActionsAreBounded keeps the newest.
-func TestActionsAreBounded(t *testing.T) {
+// TestControlsAreBounded keeps the newest.
+func TestControlsAreBounded(t *testing.T) {
 	s := memoryServer(t)
-	for i := range actionsKept + 150 {
-		if err := s.keepAction(t.Context(), Action{At: 1, Path: fmt.Sprint(i)}); err != nil {
+	for i := range controlsKept + 150 {
+		if err := s.keepControl(t.Context(), Control{At: 1, Path: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	n := 0
-	for _, err := range s.store.Records(context.Background(), kindAction, "") {
+	for _, err := range s.store.Records(context.Background(), kindControl, "") {
 		if err != nil {
 			t.Fatal(err)
 		}
 		n++
 	}
-	if n > actionsKept+100 {
+	if n > controlsKept+100 {
 		t.Errorf("%d are kept", n)
 	}
 }
