@@ -476,7 +476,7 @@ func (c *canaries) serve(p *exec.Cmd) string {
 
 // until waits for something that happens soon.
 func (c *canaries) until(what string, ok func() bool) {
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !ok(); <-time.After(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			c.t.Errorf("%s did not come", what)
 			return

@@ -111,6 +111,7 @@ type apiFuzz struct {
 	seen        map[string]map[int]int        // by operation: how many answers by status
 	serverLog   fmt.Stringer
 	sane        bool     // nothing odd is in this request
+	asides      []string // ids of what lies in the quarantine
 	ids         []string // of repairs, entries and so on, as answers name them
 }
 
@@ -169,7 +170,7 @@ func (f *apiFuzz) seed(csv string) {
 	f.send(http.MethodPost, "/v1/bars?symbol=BTC/USDT&interval=1m&on_conflict=quarantine", "text/csv", []byte("time,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,3\n"))
 	f.send(http.MethodPost, "/v1/bars?symbol=BTC/USDT&interval=1m&on_conflict=quarantine", "text/csv", []byte("time,open,high,low,close,volume\n1704067200000,1,3,0.5,1.5,3\n"))
 	_, quarantined := f.send(http.MethodGet, "/v1/quarantine", "", nil)
-	f.remember(quarantined)
+	f.asides = idsIn(quarantined)
 	// And something for repairs to do, months among it.
 	f.send(http.MethodPost, "/v1/bars?symbol=MONTHS&interval=1M", "text/csv", []byte("time,open,high,low,close,volume\n2024-01-01,1,2,0.5,1.5,3\n2024-03-01,1,2,0.5,1.5,3\n"))
 	_, queued := f.send(http.MethodPost, "/data/repair", "application/json", []byte(`{"symbol":"BTC/USDT","interval":"1m","repair_type":"forward_fill"}`))
@@ -299,15 +300,19 @@ func (f *apiFuzz) fits(op operation, resp *http.Response, text []byte, what stri
 
 // remember keeps ids, so that later requests name what is there.
 func (f *apiFuzz) remember(text []byte) {
+	f.ids = append(f.ids, idsIn(text)...)
+	f.ids = f.ids[max(0, len(f.ids)-200):]
+}
+
+// idsIn are the ids in an answer.
+func idsIn(text []byte) (out []string) {
 	for part := range bytes.SplitSeq(text, []byte(`"id":`)) {
 		id, _, _ := bytes.Cut(part, []byte(","))
 		if s := strings.Trim(string(id), `"}`); len(s) > 0 && len(s) < 40 && s[0] != '{' {
-			f.ids = append(f.ids, s)
+			out = append(out, s)
 		}
 	}
-	if n := len(f.ids); n > 200 {
-		f.ids = f.ids[n-200:]
-	}
+	return out
 }
 
 func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
@@ -378,6 +383,8 @@ func (f *apiFuzz) inPath(path string) string {
 		return pick(f.r, "BTC/USDT", "AAPL", "NOPE")
 	case strings.Contains(path, "/calendars/"):
 		return pick(f.r, "24x7", "XNYS", "NOPE")
+	case strings.Contains(path, "/quarantine/") && f.sane && len(f.asides) > 0:
+		return f.asides[f.r.IntN(len(f.asides))]
 	case len(f.ids) > 0:
 		return url.PathEscape(f.ids[f.r.IntN(len(f.ids))])
 	}
