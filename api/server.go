@@ -86,7 +86,8 @@ type Server struct {
 	looked   atomic.Pointer[DataHealth] // the last look at the data, without its series
 	counted  counted                    // of KeepMetrics
 	controls atomic.Uint64              // that were kept since the start
-	rolled   [len(steps)]series.Time    // up to when KeepMetrics has summed up
+	hours    udfCalendars
+	rolled   [len(steps)]series.Time // up to when KeepMetrics has summed up
 }
 
 // New returns the API over o.Store. It puts gin into release mode, which gin

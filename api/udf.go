@@ -95,6 +95,8 @@ type udfSymbol struct {
 	Description string   `json:"description"`
 	Type        string   `json:"type"`
 	Session     string   `json:"session"`
+	Holidays    string   `json:"session_holidays,omitempty"`
+	Corrections string   `json:"corrections,omitempty"`
 	Timezone    string   `json:"timezone"`
 	Exchange    string   `json:"exchange"`
 	Listed      string   `json:"listed_exchange"`
@@ -113,7 +115,7 @@ type udfSymbol struct {
 
 func (s *Server) udfSymbolOf(symbol string) (udfSymbol, error) {
 	out := udfSymbol{
-		Name: symbol, Ticker: symbol, Description: symbol, Type: "crypto", Session: "24x7", Timezone: "Etc/UTC", MinMov: 1, PriceScale: 100,
+		Name: symbol, Ticker: symbol, Description: symbol, Type: "crypto", Session: udfAlways, Timezone: "Etc/UTC", MinMov: 1, PriceScale: 100,
 		Resolutions: []string{}, Minutes: []string{}, Precision: 8, Status: "streaming", Format: "price",
 	}
 	infos, err := s.selected(symbol, 0)
@@ -124,6 +126,8 @@ func (s *Server) udfSymbolOf(symbol string) (udfSymbol, error) {
 		out.Type, out.Exchange, out.Listed = "stock", cal, cal
 		if k, err := s.store.Calendars().Known(cal); err == nil && k.Zone() != "" {
 			out.Timezone = k.Zone()
+			h := s.hours.of(k, series.TimeOf(s.now()))
+			out.Session, out.Holidays, out.Corrections = h.session, h.holidays, h.corrections
 		}
 	}
 	if m, ok := s.store.Symbol(symbol); ok && m.TickSize > 0 {
@@ -213,7 +217,7 @@ func (s *Server) udfInfo(c *gin.Context) {
 		}
 		for k, v := range map[string]any{
 			"symbol": x.Name, "ticker": x.Ticker, "description": x.Description, "exchange-listed": x.Listed, "exchange-traded": x.Exchange, "minmovement": x.MinMov,
-			"pricescale": x.PriceScale, "has-intraday": x.Intraday, "type": x.Type, "timezone": x.Timezone, "session-regular": x.Session, "supported-resolutions": x.Resolutions,
+			"pricescale": x.PriceScale, "has-intraday": x.Intraday, "type": x.Type, "timezone": x.Timezone, "session-regular": x.Session, "session-holidays": x.Holidays, "corrections": x.Corrections, "supported-resolutions": x.Resolutions,
 		} {
 			cols[k] = append(cols[k], v)
 		}

@@ -75,7 +75,7 @@ func (a *app) mcp(ctx context.Context, listen string) (err error) {
 	// refused before it.
 	h := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, &mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true, MaxRequestBodyBytes: 1 << 20})
 	srv := &http.Server{
-		Handler:           http.NewCrossOriginProtection().Handler(h),
+		Handler: http.NewCrossOriginProtection().Handler(h),
 		// A question is small; a repair may take its time to answer.
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 8 * time.Second, WriteTimeout: 5 * time.Minute, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 32 << 10,
 	}
