@@ -52,7 +52,7 @@ var errNotReady = errors.New("the server does not say that it serves")
 // launch serves data. It returns when the server says where it listens, when
 // it has ended, or after limit; in the latter two cases with an error beside
 // the victim. prepare, where set, changes the command first.
-func launch(t *testing.T, data string, limit time.Duration, prepare func(*exec.Cmd)) (*victim, error) {
+func launch(t testing.TB, data string, limit time.Duration, prepare func(*exec.Cmd)) (*victim, error) {
 	t.Helper()
 	c := program(t.Context(), "serve", "--listen", "127.0.0.1:0", "--data", data)
 	v := &victim{cmd: c, ended: make(chan struct{}), stderr: &tail{}}
