@@ -84,10 +84,12 @@ func TestDeadlines(t *testing.T) {
 	srv := memoryServer(t)
 	for _, r := range []*http.Request{
 		httptest.NewRequest(http.MethodGet, "/v1/series", http.NoBody),
+		httptest.NewRequest(http.MethodGet, "/openapi.json", http.NoBody), // which is compressed
 		httptest.NewRequest(http.MethodPost, "/v1/bars?symbol=A&interval=1m", strings.NewReader("time,open,high,low,close\n1704099600000,1,2,1,2\n")),
 	} {
 		r.Host = "localhost"
 		r.Header.Set("Authorization", "Bearer barkeep_test-token")
+		r.Header.Set("Accept-Encoding", "gzip")
 		d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 		srv.ServeHTTP(d, r)
 		if n := len(d.read); d.Code != 200 || n == 0 || !d.read[n-1].IsZero() || len(d.write) == 0 {
