@@ -35,8 +35,11 @@ type rejectedRow struct {
 }
 
 const (
-	writeChunk   = 1 << 16 // bars that are decoded and written at a time
+	writeChunk   = 1 << 15 // bars that are decoded and written at a time
 	listRejected = 1000
+	// maxRejected is how many rows may be no bars where most are none: each is
+	// kept in quarantine, and millions of them mean another file.
+	maxRejected = 100_000
 	// maxUnpacked bounds what a compressed body may grow to, in bodies.
 	maxUnpacked = 16
 	// maxRatio is what a compressed body may grow to in its own size.
@@ -93,6 +96,11 @@ func (s *Server) postBars(c *gin.Context) {
 		}
 		if err := s.writeChunk(c, key, &cols, rejected, o, &res); err != nil {
 			fail(c, interrupted(err, res.Read))
+			return
+		}
+		if n := int64(len(res.Rejected)) + res.More; n > maxRejected && n > res.Read/2 {
+			fail(c, &Error{http.StatusBadRequest, "not_bars", fmt.Sprintf(
+				"%d of the first %d rows are no bars of %v, the first one because of this: %s; they are in quarantine, and the rest was not read", n, res.Read, key, res.Rejected[0].Reason), ""})
 			return
 		}
 	}

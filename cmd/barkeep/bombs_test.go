@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
 	"context"
@@ -17,6 +18,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -215,6 +217,19 @@ func packedBombs(t *testing.T) (out []bomb) {
 		t.Fatal(err)
 	}
 	out = append(out, bomb{name: "zip: 70,000 entries", path: writeX, body: bytes.NewReader(b.Bytes())})
+	out = append(out, bomb{name: "zip: a list of a million entries and nothing else", path: writeX, body: bytes.NewReader(emptyEntries(1_000_000))})
+	b = bytes.Buffer{}
+	tw := tar.NewWriter(&b)
+	for i := range 60 {
+		if err := tw.WriteHeader(&tar.Header{Name: strings.Repeat("x/", 400_000) + strconv.Itoa(i), Size: 1, Format: tar.FormatPAX}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = tw.Write([]byte("x")) // into memory
+	}
+	if err := tw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out = append(out, bomb{name: "tar: names of 800 kB", path: writeX, body: bytes.NewReader(packed(t, gz, b.Bytes(), 1))})
 	b = bytes.Buffer{}
 	z = zip.NewWriter(&b)
 	w, err := z.Create("../../../etc/passwd.csv")
@@ -225,6 +240,22 @@ func packedBombs(t *testing.T) (out []bomb) {
 		t.Fatal(err)
 	}
 	return append(out, bomb{name: "zip: one entry of 512 MiB", path: writeX, body: bytes.NewReader(b.Bytes())})
+}
+
+// emptyEntries is a zip that consists of its directory (PKWARE's APPNOTE.TXT
+// 6.3.10, 4.3.12 to 4.3.16), which gives away its number in 16 bits.
+func emptyEntries(n int) []byte {
+	entry := append(append([]byte("PK\x01\x02"), make([]byte, 42)...), 'a')
+	entry[28] = 1 // bytes of the name
+	out := bytes.Repeat(entry, n)
+	end := append([]byte("PK\x05\x06"), make([]byte, 18)...)
+	binary.LittleEndian.PutUint16(end[8:], uint16(n))
+	binary.LittleEndian.PutUint16(end[10:], uint16(n))
+	binary.LittleEndian.PutUint32(end[12:], uint32(len(out)))
+	// Something before it, or it would be no zip by its first bytes.
+	out = append(append([]byte("PK\x03\x04"), make([]byte, 26)...), out...)
+	binary.LittleEndian.PutUint32(end[16:], 30)
+	return append(out, end...)
 }
 
 // columnBombs are Parquet and Arrow files that claim more than they have.
@@ -353,6 +384,16 @@ func textBombs() (out []bomb) {
 			bomb{name: "a member 100,000 deep to " + path, method: http.MethodPut, path: path, header: json, body: strings.NewReader(`{"sources":` + deep + `}`)},
 			bomb{name: "60 MiB of members to " + path, method: http.MethodPut, path: path, header: json, body: io.MultiReader(strings.NewReader(`{`), repeat(`"a":"b",`, 60<<20), strings.NewReader(`"a":"b"}`))},
 		)
+	}
+	for name, row := range map[string]string{"no time": "x,1,2,0.5,1.5,3\n", "no price": "1704067200000,x,2,0.5,1.5,3\n", "high below low": "1704067200000,1,1,5,1.5,3\n", "off the grid": "1704067200001,1,2,0.5,1.5,3\n", "short": "1\n", "2,000 columns": strings.Repeat("1,", 2000) + "1\n"} {
+		out = append(out, bomb{name: "60 MiB of rows that are no bars: " + name, path: writeX, header: csvType(), body: io.MultiReader(strings.NewReader("time,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,3\n"), repeat(row, 60<<20)), may: 200}) // some are bars, for the rules to find
+	}
+	ndjson := `{"time":1704067200000,"open":"x","high":2,"low":1,"close":1}` + "\n"
+	out = append(out, bomb{name: "60 MiB of objects that are no bars", path: writeX, header: http.Header{"Content-Type": {"application/x-ndjson"}}, body: repeat(ndjson, 60<<20)})
+	for _, n := range []int64{30 << 20, 60 << 20} {
+		head := `{"time":[1704067200000],"open":[1],"high":[1],"low":[1],"close":[1],"volume":[`
+		out = append(out, bomb{name: fmt.Sprintf("a column of %d MiB", n>>20), path: writeX, header: json, body: io.MultiReader(strings.NewReader(head), repeat("1,", n), strings.NewReader("1]}"))},
+			bomb{name: fmt.Sprintf("a column of %d MiB of nothing", n>>20), path: writeX, header: json, body: io.MultiReader(strings.NewReader(head), repeat(" ", n), strings.NewReader("1]}")), may: 200})
 	}
 	for _, h := range []http.Header{csvType(), json, {"Content-Type": {"application/x-ndjson"}}, {}} {
 		out = append(out, bomb{name: "one line of 60 MiB as " + h.Get("Content-Type"), path: writeX, header: h, body: repeat("x", 60<<20)},

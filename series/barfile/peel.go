@@ -164,15 +164,38 @@ type opener struct {
 	open func() (*entry, error)
 }
 
+// entryMemory is about what archive/zip holds for an entry, of which an archive
+// needs 46 bytes.
+const entryMemory = 1 << 10
+
+// directory bounds how much archive/zip reads before it hands out entries: it
+// makes all of them, whatever the archive says of their number.
+type directory struct {
+	r    io.ReaderAt
+	left int64
+	open bool // the entries are known
+}
+
+func (d *directory) ReadAt(b []byte, at int64) (int, error) {
+	if !d.open {
+		if d.left -= int64(len(b)); d.left < 0 {
+			return 0, errors.New("its list of entries is too long: split the archive")
+		}
+	}
+	return d.r.ReadAt(b, at)
+}
+
 func (p *peeler) zip(e *entry) ([]opener, error) {
 	at, size, err := p.readerAt(e)
 	if err != nil {
 		return nil, err
 	}
-	z, err := zip.NewReader(at, size)
+	dir := &directory{r: at, left: 256<<10 + p.o.maxMemory()/entryMemory*46}
+	z, err := zip.NewReader(dir, size)
 	if err != nil {
 		return nil, fmt.Errorf("zip: %w", err)
 	}
+	dir.open = true
 	if len(z.File) > maxEntries {
 		return nil, fmt.Errorf("the zip has %d entries, more than %d", len(z.File), maxEntries)
 	}
@@ -208,6 +231,7 @@ func (p *peeler) tar(e *entry) ([]opener, error) {
 	in := io.NewSectionReader(at, 0, size)
 	t := tar.NewReader(in)
 	var all []opener
+	names := int64(0)
 	for {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
@@ -221,6 +245,9 @@ func (p *peeler) tar(e *entry) ([]opener, error) {
 		}
 		if len(all) == maxEntries {
 			return nil, fmt.Errorf("the tar has more than %d entries", maxEntries)
+		}
+		if names += int64(len(h.Name)); names > p.o.maxMemory()/8 {
+			return nil, fmt.Errorf("the names in the tar have more than %d bytes", p.o.maxMemory()/8)
 		}
 		from, err := in.Seek(0, io.SeekCurrent)
 		if err != nil {

@@ -156,7 +156,7 @@ func openJSON(e *entry, body io.Reader, head []byte, whole bool, o Options) (sou
 		return nil, nil, d, fmt.Errorf("the format %s was asked for, but this is %s", o.Format, d.Format)
 	}
 	if shape.columns {
-		c, err := newJSONColumns(body, o.maxMemory())
+		c, err := newJSONColumns(body, o.maxMemory()/2) // twice of it while it grows
 		if err != nil {
 			return nil, nil, d, err
 		}
