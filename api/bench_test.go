@@ -20,7 +20,7 @@ func BenchmarkBars(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // it was only read
+	defer store.Close() // it was only read
 	c := &series.Columns{}
 	price := 42000.0
 	for i := range minutes {
