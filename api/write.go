@@ -45,7 +45,7 @@ const (
 	// maxRatio is what a compressed body may grow to in its own size.
 	maxRatio = 250
 	// maxDecoders bounds what the decoders of one body hold.
-	maxDecoders = 48 << 20
+	maxDecoders = 40 << 20
 )
 
 // conflicts are the ways to settle a bar that differs from the stored one.

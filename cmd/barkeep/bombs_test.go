@@ -109,7 +109,9 @@ func (b bomb) send(t *testing.T, base, token string) (grown int64, took time.Dur
 	}
 	maps.Copy(req.Header, b.header)
 	req.Header.Set("Authorization", "Bearer "+token)
-	runtime.GC()
+	if b.body != nil { // a question alone is small, and there are many
+		runtime.GC()
+	}
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	held := func() int64 {
 		metrics.Read(sample)
@@ -466,6 +468,19 @@ func numberBombs(t *testing.T, base string) (out []bomb) {
 				// answered, and soon.
 				out = append(out, bomb{name: "GET " + path + "?" + p.Name + "=" + v[:min(len(v), 30)], method: http.MethodGet, path: path + "?" + others + p.Name + "=" + v, may: 200})
 			}
+		}
+	}
+	for _, kind := range []string{"auto", "sources", "forward_fill", "backward_fill", "interpolate", "reverify", "corruption", "nothing"} {
+		for _, interval := range []string{"1s", "1m", "1M"} {
+			for _, path := range []string{"/v1/plan", "/data/repair"} {
+				out = append(out, bomb{name: kind + " of all of time in " + interval + " to " + path, path: path, header: http.Header{"Content-Type": {"application/json"}}, may: 202, body: strings.NewReader(
+					fmt.Sprintf(`{"symbol":"X","interval":%q,"repair_type":%q,"from":"1700-01-01","to":"2260-01-01","dry_run":true,"max_bars":9000000000000,"max_share":1}`, interval, kind))})
+			}
+		}
+	}
+	for _, path := range []string{"/v1/bars", "/v1/gaps", "/v1/coverage", "/v1/quality", "/v1/findings", "/v1/audit", "/v1/quarantine", "/compat/binance/api/v3/klines", "/udf/history", "/v1/metrics/history"} {
+		for _, q := range []string{"interval=1s&from=1700-01-01&to=2260-01-01", "interval=1m&from=1700-01-01&to=2260-01-01&fill=prev&format=csv", "interval=1m&resample_from=1s&from=1700-01-01", "interval=1m&asof=1&causal=true", "interval=1m&startTime=0&endTime=9000000000000", "resolution=1S&from=0&to=9000000000&countback=2000000000"} {
+			out = append(out, bomb{name: "all of time: " + path + "?" + q, method: http.MethodGet, path: path + "?symbol=X&" + q, may: 200})
 		}
 	}
 	out = append(out,
