@@ -160,7 +160,11 @@ func (p *Pool) connect(list []Endpoint) error {
 			errs = append(errs, fmt.Errorf("endpoint %s has no provider", c.Name))
 			continue
 		}
-		u, err := checkURL(c.URL)
+		check := checkURL
+		if _, ok := c.Provider.(Local); ok {
+			check = checkFolder
+		}
+		u, err := check(c.URL)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("endpoint %s: %w", c.Name, err))
 			continue
@@ -174,9 +178,13 @@ func (p *Pool) connect(list []Endpoint) error {
 		if e.target.timeout <= 0 {
 			e.target.timeout = 60 * time.Second
 		}
-		if e.host = hosts[u.Host]; e.host == nil {
-			e.host = &host{name: u.Host, breakers: map[string]*breaker{}}
-			hosts[u.Host] = e.host
+		name := u.Host
+		if u.Scheme == "file" {
+			name = u.String() // each folder stands for itself
+		}
+		if e.host = hosts[name]; e.host == nil {
+			e.host = &host{name: name, breakers: map[string]*breaker{}}
+			hosts[name] = e.host
 		}
 		e.group = groupOf(e.info.Name, u)
 		for n, l := range e.info.Limits {
@@ -211,6 +219,15 @@ func checkURL(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("url %s holds a user or a password: name the key with api_key_env", bare(u))
 	case u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("url %s holds a query: give the base address only, and the key with api_key_env", bare(u))
+	}
+	return u, nil
+}
+
+// checkFolder reads the URL of an endpoint that is files of this machine.
+func checkFolder(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "file" || u.Host != "" || len(u.Path) < 2 || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("url %q is not a folder: give file:///FOLDER, from the root", text)
 	}
 	return u, nil
 }

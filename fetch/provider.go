@@ -47,6 +47,12 @@ type Meter interface {
 	Usage(h http.Header) (used []int)
 }
 
+// Local is a Provider that reads files of this machine: the URLs of its endpoints
+// have the scheme file and no host, and the transport of the pool answers them.
+type Local interface {
+	Local()
+}
+
 // Pairer is a Provider of currency pairs.
 type Pairer interface {
 	// Pair is the vendor's symbol for base priced in quote: BTC and USDT make
@@ -111,6 +117,7 @@ const (
 	EmptyOmitted                    // no row
 	EmptyFlat                       // a row with the previous close and volume 0
 	EmptyInvented                   // a row with volume 0 and a price that did not exist then
+	EmptySilent                     // no row, which says nothing: nobody may have put it there
 )
 
 // Stamp is which end of a bar the vendor's time names.

@@ -373,6 +373,9 @@ func (s *settling) speak(p Page) {
 	if n := len(known); n > 0 {
 		inner = []series.Run{{From: known[0].From, To: known[n-1].To}}
 	}
+	if s.info.Empty == EmptySilent {
+		inner = nil
+	}
 	doubt := series.Union(nil, series.Subtract(nil, absent, inner), series.Intersect(nil, absent, s.blank))
 	s.out.Spoken = s.grid.spans(series.Union(nil, spoken, known))
 	s.out.Silent = s.grid.spans(doubt)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 
 	"github.com/barkeepdb/barkeep/fetch"
+	"github.com/barkeepdb/barkeep/fetch/files"
 	"github.com/barkeepdb/barkeep/fetch/generic"
 	"github.com/barkeepdb/barkeep/fetch/vendors"
 )
@@ -28,6 +30,7 @@ type endpointConfig struct {
 	Priority int    `yaml:"priority"`
 	Weight   int    `yaml:"weight"`
 	Grade    string `yaml:"grade"`
+	Venue    string `yaml:"venue"` // of files, where the trades took place
 
 	Requests      int    `yaml:"rate_limit_requests"`
 	WindowSeconds int    `yaml:"rate_limit_window_seconds"`
@@ -44,6 +47,9 @@ type endpointConfig struct {
 	Enabled      *bool           `yaml:"enabled"`
 	Generic      *generic.Config `yaml:"generic"` // a source that needs no code
 }
+
+// filesProvider is the provider of endpoints that are folders.
+const filesProvider = "files"
 
 // endpointsKey is the part of the configuration that is not a single setting.
 const endpointsKey = "endpoints"
@@ -117,7 +123,18 @@ func readEndpoint(at, group string, x any) (e fetch.Endpoint, on bool, errs []er
 		fail("endpoint_type", "%q is not market_data, which is all that bars are fetched from", t)
 	}
 	u, uerr := url.Parse(c.URL)
-	if c.URL == "" || uerr != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	folder := uerr == nil && u.Scheme == "file"
+	if folder {
+		if c.Provider = cmp.Or(c.Provider, filesProvider); c.Provider != filesProvider || u.Host != "" || len(u.Path) < 2 {
+			fail("url", "%q is not a folder: give file:///FOLDER, from the root, and no provider but files", c.URL)
+		} else if st, err := os.Stat(filepath.FromSlash(u.Path)); err != nil {
+			fail("url", "%v", err)
+		} else if !st.IsDir() {
+			fail("url", "%s is not a folder: name the one that holds it", u.Path)
+		}
+	} else if c.Provider == filesProvider {
+		fail("url", "%q is not a folder: give file:///FOLDER, from the root", c.URL)
+	} else if c.URL == "" || uerr != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		fail("url", "%s is not an address: give https://host", quoteAddress(c.URL))
 	}
 	if c.Requests < 0 || c.WindowSeconds < 0 || (c.Requests > 0) != (c.WindowSeconds > 0) {
@@ -151,6 +168,8 @@ func readEndpoint(at, group string, x any) (e fetch.Endpoint, on bool, errs []er
 				errs = append(errs, fmt.Errorf("%s.generic.%s", at, line))
 			}
 		}
+	case c.Provider == filesProvider:
+		e.Provider = files.Provider(c.Name, c.Venue)
 	case c.Provider != "":
 		if e.Provider = vendors.ByName(c.Provider); e.Provider == nil {
 			fail("provider", "%s is unknown%s", c.Provider, nearest(c.Provider, vendorNames()))
@@ -176,6 +195,7 @@ func yamlKeys(t reflect.Type) (out []string) {
 }
 
 func vendorNames() (out []string) {
+	out = append(out, filesProvider)
 	for _, p := range vendors.All() {
 		out = append(out, p.Info().Name)
 	}
@@ -225,8 +245,10 @@ func (a *app) openPool(state string) (*fetch.Pool, error) {
 	if list == nil {
 		list = builtinEndpoints()
 	}
+	transport := fetch.NewTransport(fetch.TransportOptions{})
+	transport.RegisterProtocol("file", files.NewTransport(a.logger()))
 	p, err := fetch.New(fetch.Options{
-		Endpoints: list, Balance: a.cfg.Balance, State: state, PerHost: a.cfg.PerHost, Hedge: a.cfg.Hedge,
+		Transport: transport, Endpoints: list, Balance: a.cfg.Balance, State: state, PerHost: a.cfg.PerHost, Hedge: a.cfg.Hedge,
 		ProbeEvery: a.cfg.ProbeEvery, Logger: a.logger(),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@
 package healpool
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -93,7 +94,7 @@ func (s *Source) sources(symbol string) ([]fetch.Source, error) {
 		}
 		if pairer, ok := p.(fetch.Pairer); ok && !named {
 			if base, quote, ok := pair(symbol); ok {
-				own = pairer.Pair(base, quote)
+				own = cmp.Or(pairer.Pair(base, quote), symbol)
 			}
 		}
 		grade := fetch.Proxy

@@ -26,6 +26,7 @@ var arrows = []arrow{
 	{dir: "storage", own: []string{"series", "storage/block"}, why: "the store keeps bars; it does not know files, sources, healing or HTTP"},
 	{dir: "fetch", own: []string{"series"}, why: "fetching knows HTTP and series, not where bars are kept"},
 	{dir: "fetch/wire", own: []string{"series", "fetch"}, std: true, why: "wire reads bytes for every provider"},
+	{dir: "fetch/files", own: []string{"series", "series/barfile", "fetch", "fetch/wire"}, why: "a folder is read as an import reads files"},
 	{dir: "fetch/vendors", own: []string{"series", "fetch/..."}, why: "vendors lists all providers"},
 	{dir: "fetch/fetchtest", own: []string{"series", "fetch/..."}, why: "fetchtest knows every provider"},
 	{dir: "fetch/*", own: []string{"series", "fetch", "fetch/wire"}, why: "a provider knows its source and the fetch contract; providers do not know each other"},
