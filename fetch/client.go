@@ -84,6 +84,7 @@ var (
 	errBodyDeadline = errors.New("the body did not arrive in time")
 	errDeadline     = errors.New("no answer in time")
 	errBodySize     = fmt.Errorf("the body is larger than %d MiB", MaxBody>>20)
+	errUnreadable   = errors.New("the answer cannot be read")
 	errMethod       = errors.New("only GET is redirected")
 	errElsewhere    = errors.New("redirected to another host")
 	errRedirects    = errors.New("redirected in a circle")
@@ -187,7 +188,10 @@ func (t target) request(ctx context.Context, r Request) (*http.Request, error) {
 	return req, nil
 }
 
-// plain takes the address out of an error and says which deadline passed.
+// plain says which deadline passed, and otherwise what went wrong in words of
+// our own side: without the address, and without what the other one said.
+// net/http quotes what it cannot read of an answer, and that may repeat the
+// request, its key included.
 func plain(ctx context.Context, err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
@@ -195,7 +199,27 @@ func plain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
 		return cause
 	}
-	return err
+	for _, known := range []error{
+		errElsewhere, errRedirects, errMethod, errBodySize,
+		context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch,
+	} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok { // to look up, dial, read and write
+		return e
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return e
+	}
+	return errUnreadable
 }
 
 // readBody reads the body, up to MaxBody.

@@ -1,11 +1,13 @@
 package fetch
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -108,7 +110,28 @@ func TestRedirects(t *testing.T) {
 func TestErrorsHoldNoQuery(t *testing.T) {
 	tr := NewTransport(TransportOptions{})
 	c := newClient(tr)
-	for _, base := range []string{"http://127.0.0.1:1", "http://name.invalid", "https://127.0.0.1:1"} {
+	// One that repeats the request where it cannot be read.
+	bases := []string{"http://127.0.0.1:1", "http://name.invalid", "https://127.0.0.1:1"}
+	for _, form := range []string{"HTTP/1.1 200 OK\r\nX: \x1b%s\r\n\r\n", "HTTP/1.1 2%s\r\n\r\n", "%s\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n", "HTTP/1.1 302 OK\r\nLocation: http://%%zz%s\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n", "HTTP/%s 200 OK\r\n\r\n"} {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // the test is over
+		bases = append(bases, "http://"+l.Addr().String())
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				first, _ := bufio.NewReader(conn).ReadString('\n') // what came is repeated
+				fmt.Fprintf(conn, form, strings.TrimSpace(first))
+				_ = conn.Close() // it has said enough
+			}
+		}()
+	}
+	for _, base := range bases {
 		_, err := get(t, c, base, true)
 		if err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "apikey") {
 			t.Errorf("%s: error %v", base, err)

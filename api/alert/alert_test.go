@@ -251,6 +251,28 @@ func TestChannels(t *testing.T) {
 			t.Errorf("%s: %v", ch.Name(), err)
 		}
 	}
+	// One that repeats the address in a line that cannot be read.
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // the test is over
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			first, _ := bufio.NewReader(conn).ReadString('\n')
+			first = strings.TrimSpace(first)
+			fmt.Fprintf(conn, "HTTP/1.1 200 %s\r\nX: \x1b%s\r\n\r\n", first, first)
+			_ = conn.Close() // it has said enough
+		}
+	}()
+	echo := &Webhook{Client: c, URL: "http://" + l.Addr().String() + "/hidden"}
+	if err := echo.Send(t.Context(), n); err == nil || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("%v", err)
+	}
 	gone := &Webhook{Client: c, URL: "http://127.0.0.1:1/hidden"}
 	if err := gone.Send(t.Context(), n); err == nil || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("%v", err)

@@ -39,10 +39,7 @@ func post(ctx context.Context, client *http.Client, address string, body any, si
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err
-		}
-		return err
+		return ours(err)
 	}
 	defer resp.Body.Close() // it was only read
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
@@ -51,6 +48,30 @@ func post(ctx context.Context, client *http.Client, address string, body any, si
 		return fmt.Errorf("the receiver answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	return nil
+}
+
+// ours is what is told of an error of HTTP: without the address, and without the
+// words of the other side, which may repeat it. net/http quotes, for instance,
+// the line of a header that it cannot read.
+func ours(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok { // to dial, read and write: addresses only
+		return e
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return errors.New("no answer in time")
+	}
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return errors.New("what the receiver answers is no HTTP")
 }
 
 // Webhook posts notices as JSON. With a secret each request carries

@@ -104,6 +104,9 @@ func (c *canaries) run(env []string, stdin string, args ...string) (out string, 
 	return both.String(), err
 }
 
+// escape is what would turn a terminal's title into something else.
+const escape = "\x1b]0;evil\x07"
+
 // parrot answers as an unfriendly server does: it repeats what it was told, in
 // every place that it can.
 func parrot(good *atomic.Bool, hits *sync.Map) http.Handler {
@@ -111,11 +114,15 @@ func parrot(good *atomic.Bool, hits *sync.Map) http.Handler {
 		body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // what came counts
 		first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 		hits.Store(first, true)
-		all := fmt.Sprintf("%s %s %v %s", r.Method, r.URL, r.Header, body)
+		all := fmt.Sprintf("%s %s %v %s %s", escape, r.Method, r.URL, r.Header, body)
 		if good.Load() {
 			return
 		}
-		w.Header().Set("X-Echo", strings.ReplaceAll(all, "\n", " "))
+		if len(all)%8 == 1 { // no client can read this line
+			w.Header().Set("X-Echo", strings.ReplaceAll(all, "\n", " "))
+		} else {
+			w.Header().Set("X-Echo", strings.NewReplacer("\n", " ", escape, "").Replace(all))
+		}
 		w.Header().Set("Location", "http://elsewhere.example"+r.URL.String())
 		w.Header().Set("Retry-After", "1")
 		switch len(all) % 4 {
@@ -428,6 +435,11 @@ log: {level: debug}
 		}
 	}
 	c.hear("the records of the store", c.records(data))
+	for place, text := range c.heard {
+		if i := bytes.IndexByte(text, 0x1b); i >= 0 && !strings.HasPrefix(place, "the file ") {
+			t.Errorf("%s speaks to the terminal: %q", place, text[max(0, i-100):min(len(text), i+50)])
+		}
+	}
 	told := c.search()
 	for _, x := range told {
 		t.Error(x)
