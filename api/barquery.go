@@ -28,6 +28,8 @@ type barQuery struct {
 	cursor  *cursor
 	past    storage.PastOptions
 
+	adjust series.Adjust
+
 	minQuality float64 // least completeness of the answer; 0 is none
 	violation  string  // what a lower one does: error or warn
 }
@@ -73,6 +75,7 @@ func parseBarQuery(r *http.Request) (barQuery, error) {
 		}
 	}
 	q.past = p.past()
+	_ = q.adjust.UnmarshalText([]byte(p.choice("adjust", "none", "split", "all"))) // choice knows them
 	q.minQuality = p.share("min_quality")
 	q.violation = p.choice("on_violation", "error", "warn")
 	return q, p.done()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -30,9 +31,26 @@ func (s *Server) getBars(c *gin.Context) {
 		return
 	}
 	defer v.Close()
+	if is := s.adjustedAs(q.key.Symbol); is != series.AdjustNone && q.adjust != is && q.adjust != series.AdjustNone {
+		fail(c, errAdjusted(q.key.Symbol, is))
+		return
+	} else if is != series.AdjustNone {
+		q.adjust = series.AdjustNone // it is so already
+	}
+	var actions []CompanyAction
+	if q.adjust != series.AdjustNone {
+		if actions, err = s.actionsOf(c, q.key.Symbol); err != nil {
+			fail(c, err)
+			return
+		}
+		if q.past.At != 0 { // what was known then
+			actions = slices.DeleteFunc(actions, func(x CompanyAction) bool { return x.Recorded > q.past.At })
+		}
+		c.Header("X-Barkeep-Adjust", q.adjust.String())
+	}
 	a := answer{query: q, source: src, span: q.bounds.within(src.span).Intersect(src.span), name: s.store.SourceName, calendars: s.store.Calendars()}
 	// What is not kept may be asked for again, if it has changed.
-	version := s.versionOf(c, a)
+	version := s.versionOf(c, a, actions)
 	c.Header("Cache-Control", "no-cache")
 	if known(c.Request, version) {
 		c.Header("ETag", version)
@@ -60,7 +78,14 @@ func (s *Server) getBars(c *gin.Context) {
 	} else if q.cursor != nil {
 		span.From = max(span.From, q.cursor.at)
 	}
-	in, err := answerRows(c, v, a, span)
+	var bars view = v
+	if q.adjust != series.AdjustNone {
+		if bars, err = s.adjust(c, v, src, q.adjust, actions); err != nil {
+			fail(c, err)
+			return
+		}
+	}
+	in, err := answerRows(c, bars, a, span)
 	if err != nil {
 		fail(c, err)
 		return

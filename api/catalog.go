@@ -227,6 +227,8 @@ type symbolJSON struct {
 	Delisted *instant  `json:"delisted"`
 	TickSize *float64  `json:"tick_size"`
 	Sources  *[]string `json:"sources"`
+	// Adjusted is what the stored prices were freed of already.
+	Adjusted series.Adjust `json:"adjusted"`
 }
 
 // instant is a time that is read as users write it.
@@ -255,7 +257,7 @@ func (s *Server) getSymbol(c *gin.Context) {
 			return
 		}
 	}
-	out := symbolJSON{Symbol: name, Calendar: s.calendarOf(name), Listed: (*instant)(m.Listed), Delisted: (*instant)(m.Delisted)}
+	out := symbolJSON{Symbol: name, Adjusted: m.Adjusted, Calendar: s.calendarOf(name), Listed: (*instant)(m.Listed), Delisted: (*instant)(m.Delisted)}
 	if m.TickSize != 0 {
 		out.TickSize = &m.TickSize
 	}
@@ -275,7 +277,7 @@ func (s *Server) putSymbol(c *gin.Context) {
 		return
 	}
 	var in symbolJSON
-	if err := readObject(c.Request.Body, &in, `{"calendar","listed","delisted","tick_size","sources"}`); err != nil {
+	if err := readObject(c.Request.Body, &in, `{"calendar","listed","delisted","tick_size","sources","adjusted"}`); err != nil {
 		fail(c, err)
 		return
 	}
@@ -291,7 +293,7 @@ func (s *Server) putSymbol(c *gin.Context) {
 }
 
 func (in symbolJSON) check(name string, calendars *series.Calendars) (storage.Symbol, error) {
-	m := storage.Symbol{Calendar: in.Calendar, Listed: (*series.Time)(in.Listed), Delisted: (*series.Time)(in.Delisted)}
+	m := storage.Symbol{Calendar: in.Calendar, Adjusted: in.Adjusted, Listed: (*series.Time)(in.Listed), Delisted: (*series.Time)(in.Delisted)}
 	if in.Symbol != "" && in.Symbol != name {
 		return m, badField("symbol", "the body names %s, the path %s", in.Symbol, name)
 	}

@@ -12,14 +12,14 @@ import (
 
 // versionOf is a weak ETag of an answer, known before a bar is read: it changes
 // with the question, with every change of the series, with what is known of its
-// symbol, and with the run of the server, since a backup that was put in its
+// symbol, of its actions where they count, and with the run of the server, since a backup that was put in its
 // place counts its changes anew.
-func (s *Server) versionOf(c *gin.Context, a answer) string {
+func (s *Server) versionOf(c *gin.Context, a answer, actions []CompanyAction) string {
 	symbol, _ := s.store.Symbol(a.query.key.Symbol)
 	sum := sha256.New()
 	// Its own text and these values always have a JSON form.
 	_ = json.NewEncoder(sum).Encode([]any{
-		s.started.UnixNano(), c.Request.URL.Path, c.Request.URL.RawQuery, a.query.format, a.span, a.source.info.Key, a.source.info.Changed, symbol,
+		s.started.UnixNano(), c.Request.URL.Path, c.Request.URL.RawQuery, a.query.format, a.span, a.source.info.Key, a.source.info.Changed, symbol, actions,
 	})
 	return `W/"` + hex.EncodeToString(sum.Sum(nil)[:16]) + `"`
 }

@@ -30,6 +30,7 @@ var parameterDocs = map[string]struct {
 	"causal":   {"Forget what repairs knew later", choice("false", "true")},
 	"columns":  {"Columns that are wanted, separated by commas", text()},
 	"format":   {"Format of the bars", choice("json", "columns", "csv", "ndjson", "parquet", "arrow", "freqtrade", "lean")},
+	"adjust":   {"Free the prices of splits, or of splits and dividends", choice("none", "split", "all")},
 	"cursor":   {"next of the answer before", text()},
 	"source":   {"Who said the bars", text()},
 	"state":    {"Only gaps in this state", text()},

@@ -57,7 +57,7 @@ func (s *Server) table() []route {
 		{post, "/alerts/:id/resolve", Operator, "End an alert", "", nil, alert.Alert{}, s.resolveAlert},
 		{post, "/system/restart", Admin, "Restart what works in the background", "", nil, nil, s.postRestart},
 
-		{get, "/v1/bars", Reader, "Bars", spanQuery + " limit order fill asof causal min_quality on_violation columns format cursor resample_from", nil, nil, s.getBars},
+		{get, "/v1/bars", Reader, "Bars", spanQuery + " limit order fill asof causal min_quality on_violation columns format cursor resample_from adjust", nil, nil, s.getBars},
 		{post, "/v1/bars", Operator, "Write bars", seriesQuery + " source on_conflict format", nil, writeResult{}, s.postBars},
 		{del, "/v1/bars", Operator, "Delete bars", spanQuery + " all", nil, nil, s.deleteBars},
 		{get, "/v1/latest", Reader, "The last bar of series", seriesQuery, nil, nil, s.getLatest},
@@ -68,6 +68,13 @@ func (s *Server) table() []route {
 		{get, "/v1/series/*name", Reader, "One series: SYMBOL/INTERVAL", "", nil, seriesRow{}, s.getOneSeries},
 		{get, "/v1/symbols/*name", Reader, "What is known of a symbol", "", nil, nil, s.getSymbol},
 		{put, "/v1/symbols/*name", Operator, "Set what is known of a symbol", "", nil, nil, s.putSymbol},
+
+		{get, "/v1/actions", Reader, "Splits and dividends", "symbol", nil, struct {
+			Actions   []CompanyAction  `json:"actions"`
+			Conflicts []actionConflict `json:"conflicts"`
+		}{}, s.getActions},
+		{post, "/v1/actions", Operator, "Write splits and dividends", "", actionsRequest{}, nil, s.postActions},
+		{del, "/v1/actions/:id", Operator, "Forget a split or a dividend", "", nil, CompanyAction{}, s.deleteAction},
 
 		{get, "/v1/gaps", Reader, "Gaps", spanQuery + " state limit asof causal", nil, nil, s.getGaps},
 		{get, "/v1/coverage", Reader, "Slots by state", spanQuery + " limit asof causal", nil, nil, s.getCoverage},

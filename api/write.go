@@ -35,7 +35,7 @@ type rejectedRow struct {
 }
 
 const (
-	writeChunk   = 1 << 15 // bars that are decoded and written at a time
+	writeChunk   = 3 << 14 // bars that are decoded and written at a time, all or none
 	listRejected = 1000
 	// maxRejected is how many rows may be no bars where most are none: each is
 	// kept in quarantine, and millions of them mean another file.

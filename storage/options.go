@@ -142,6 +142,9 @@ type Symbol struct {
 	Delisted *series.Time `json:"delisted,omitempty"`
 	// TickSize is the smallest price step; 0 is not known.
 	TickSize float64 `json:"tick_size,omitempty"`
+	// Adjusted is what the prices that are stored were freed of already; raw bars
+	// are AdjustNone.
+	Adjusted series.Adjust `json:"adjusted,omitempty"`
 	// Sources are the endpoints to ask, in order.
 	Sources []string `json:"sources,omitempty"`
 }

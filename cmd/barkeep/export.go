@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) exportCommand() *cobra.Command {
-	var symbol, interval, from, to, format, fill, path string
+	var symbol, interval, from, to, format, fill, adjust, path string
 	var plain bool
 	c := &cobra.Command{
 		Use:   "export --symbol S --interval I",
@@ -32,7 +32,7 @@ func (a *app) exportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := query("symbol", symbol, "interval", interval, "from", from, "to", to, "fill", fill, "format", f.String())
+			q := query("symbol", symbol, "interval", interval, "from", from, "to", to, "fill", fill, "adjust", adjust, "format", f.String())
 			if plain {
 				q.Set("columns", "time,open,high,low,close,volume")
 			}
@@ -44,6 +44,7 @@ func (a *app) exportCommand() *cobra.Command {
 	f.StringVar(&from, "from", "", "from this time on (default: the first bar)")
 	f.StringVar(&to, "to", "", "before this time (default: behind the last bar)")
 	f.StringVar(&format, "format", "", "csv, json, ndjson, parquet, arrow, freqtrade, lean (default csv)")
+	f.StringVar(&adjust, "adjust", "", "free the prices of splits (split) or of splits and dividends (all) (default none)")
 	f.StringVar(&fill, "fill", "", "slots without a bar: none, repaired, null, prev, linear (default repaired)")
 	f.StringVarP(&path, "file", "o", "", "file to write (default: standard output)")
 	f.BoolVar(&plain, "plain", false, "prices and volume only, without provenance")

@@ -111,6 +111,7 @@ type apiFuzz struct {
 	seen        map[string]map[int]int        // by operation: how many answers by status
 	serverLog   fmt.Stringer
 	sane        bool     // nothing odd is in this request
+	actions     []string // ids of splits and dividends
 	asides      []string // ids of what lies in the quarantine
 	ids         []string // of repairs, entries and so on, as answers name them
 }
@@ -171,6 +172,9 @@ func (f *apiFuzz) seed(csv string) {
 	f.send(http.MethodPost, "/v1/bars?symbol=BTC/USDT&interval=1m&on_conflict=quarantine", "text/csv", []byte("time,open,high,low,close,volume\n1704067200000,1,3,0.5,1.5,3\n"))
 	_, quarantined := f.send(http.MethodGet, "/v1/quarantine", "", nil)
 	f.asides = idsIn(quarantined)
+	f.send(http.MethodPost, "/v1/actions", "application/json", []byte(`{"symbol":"AAPL","source":"s","actions":[{"kind":"split","ex":"2020-08-31","ratio":4}]}`))
+	_, actions := f.send(http.MethodGet, "/v1/actions", "", nil)
+	f.actions = idsIn(actions)
 	// And something for repairs to do, months among it.
 	f.send(http.MethodPost, "/v1/bars?symbol=MONTHS&interval=1M", "text/csv", []byte("time,open,high,low,close,volume\n2024-01-01,1,2,0.5,1.5,3\n2024-03-01,1,2,0.5,1.5,3\n"))
 	_, queued := f.send(http.MethodPost, "/data/repair", "application/json", []byte(`{"symbol":"BTC/USDT","interval":"1m","repair_type":"forward_fill"}`))
@@ -383,6 +387,8 @@ func (f *apiFuzz) inPath(path string) string {
 		return pick(f.r, "BTC/USDT", "AAPL", "NOPE")
 	case strings.Contains(path, "/calendars/"):
 		return pick(f.r, "24x7", "XNYS", "NOPE")
+	case strings.Contains(path, "/actions/") && f.sane && len(f.actions) > 0:
+		return f.actions[f.r.IntN(len(f.actions))]
 	case strings.Contains(path, "/quarantine/") && f.sane && len(f.asides) > 0:
 		return f.asides[f.r.IntN(len(f.asides))]
 	case len(f.ids) > 0:
@@ -411,6 +417,11 @@ func (f *apiFuzz) body(op operation) (body []byte, contentType string) {
 		)), "text/csv"
 	case "/write", "/api/v2/write":
 		return []byte(pick(f.r, "X,interval=1m open=1,high=2,low=0.5,close=1.5,volume=3 1704067200000000000", "X open=1", "X,interval=1m close=", "\\", "# nothing")), "text/plain"
+	case "/v1/actions":
+		return []byte(pick(f.r,
+			`{"symbol":"AAPL","source":"s","actions":[{"kind":"split","ex":"2020-08-31","ratio":4}]}`, `{"symbol":"AAPL","source":"t","actions":[{"kind":"dividend","ex":"2020-08-07","amount":0.82}]}`,
+			`{"symbol":"AAPL","source":"s","actions":[{"kind":"split","ex":"2020-08-31","ratio":-4}]}`,
+		)), "application/json"
 	case "/v1/backups":
 		return []byte(fmt.Sprintf(`{"dir":%q}`, pick(f.r, filepath.Join(f.TempDir(), "b"), "relative", "", f.TempDir()))), "application/json"
 	case "/v1/config":

@@ -29,7 +29,7 @@ type barsPage struct {
 }
 
 func (a *app) queryCommand() *cobra.Command {
-	var symbol, interval, from, to, fill, resample, order string
+	var symbol, interval, from, to, fill, adjust, resample, order string
 	var limit int
 	var past pastFlags
 	c := &cobra.Command{
@@ -39,7 +39,7 @@ func (a *app) queryCommand() *cobra.Command {
 			"that is; --resample names the interval to make out of --interval.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			q := query("symbol", symbol, "interval", interval, "from", from, "to", to, "fill", fill, "order", order)
+			q := query("symbol", symbol, "interval", interval, "from", from, "to", to, "fill", fill, "adjust", adjust, "order", order)
 			if resample != "" {
 				q.Set("interval", resample)
 				q.Set("resample_from", interval)
@@ -55,6 +55,7 @@ func (a *app) queryCommand() *cobra.Command {
 	f.StringVar(&from, "from", "", "from this time on (default: the first bar)")
 	f.StringVar(&to, "to", "", "before this time (default: behind the last bar)")
 	f.IntVar(&limit, "limit", 0, "at most this many bars (default: all)")
+	f.StringVar(&adjust, "adjust", "", "free the prices of splits (split) or of splits and dividends (all) (default none)")
 	f.StringVar(&fill, "fill", "", "slots without a bar: none, repaired, null, prev, linear (default repaired)")
 	f.StringVar(&resample, "resample", "", "interval to make out of --interval")
 	f.StringVar(&order, "order", "", "asc or desc (default asc)")
