@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/heal/healstore"
+	"github.com/barkeepdb/barkeep/heal/healtest"
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
 )
@@ -178,18 +178,7 @@ func (w *world) states(key series.Key, span series.Span) [series.NumStates]int64
 
 // history is n minutes of which a share trades.
 func history(r *rand.Rand, n int, share float64) *series.Columns {
-	c := &series.Columns{}
-	price := 100.0
-	for i := range n {
-		if i > 0 && i < n-1 && r.Float64() > share {
-			continue
-		}
-		open := price
-		price = math.Round(price*(1+0.001*r.NormFloat64())*100) / 100
-		b := series.NewBar(t0+series.Time(i)*series.Minute, open, math.Max(open, price)+0.01, math.Min(open, price)-0.01, price, float64(1+r.IntN(1000))/8)
-		c.Append(b)
-	}
-	return c
+	return healtest.Walk(r, t0, n, share)
 }
 
 // damage returns what is left of c after random holes, and their number.

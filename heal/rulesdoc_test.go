@@ -76,7 +76,16 @@ Recall is the share of damaged bars that are found, precision the share of the b
 	}
 	const path = "../docs/rules.md"
 	if *writeDocs {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		old, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What was measured on real series is kept.
+		_, rest, _ := strings.Cut(string(old), "\n## ")
+		if rest != "" {
+			rest = "\n## " + rest
+		}
+		if err := os.WriteFile(path, []byte(b.String()+rest), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

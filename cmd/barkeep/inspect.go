@@ -10,15 +10,21 @@ import (
 
 func (a *app) inspectCommand() *cobra.Command {
 	var symbol, interval, from, to, rule, severity, against string
-	var check bool
+	var check, self bool
+	var seed uint64
 	c := &cobra.Command{
 		Use:   "inspect",
 		Short: "Run the corruption rules and list what they find",
 		Long: "Run the corruption rules over the stored bars and list what they find. Nothing is\n" +
 			"changed. With --check the exit code is 3 if a bar cannot be true, or is most likely\n" +
-			"wrong. What the rules look for stands in docs/rules.md.",
+			"wrong. What the rules look for stands in docs/rules.md. With --self-test they are\n" +
+			"measured: the exit code is 1 if one that changes bars by itself finds too little or\n" +
+			"too much.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if self {
+				return a.selfTest(c.Context(), symbol, interval, seed)
+			}
 			q := query("symbol", symbol, "interval", interval, "from", from, "to", to, "rule", rule, "severity", severity, "against", against)
 			return show(c.Context(), a, "/v1/findings", q, func(v struct {
 				Findings []heal.Finding
@@ -62,5 +68,7 @@ func (a *app) inspectCommand() *cobra.Command {
 	f.StringVar(&severity, "severity", "", "only violation, suspicious or notable")
 	f.StringVar(&against, "against", "", "symbol of a second series of the same instrument: find stretches with wrong times")
 	f.BoolVar(&check, "check", false, "exit with 3 if something is wrong")
+	f.BoolVar(&self, "self-test", false, "damage copies of bars and measure what each rule finds; with --symbol and --interval those of a series")
+	f.Uint64Var(&seed, "seed", 1, "of the damage of --self-test")
 	return c
 }

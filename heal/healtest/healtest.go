@@ -51,6 +51,15 @@ func Faults() []Fault {
 			}
 			return 1 // the step is what is to be found
 		}},
+		{"a high eight times too high", "wick", one(func(_ *rand.Rand, c *series.Columns, i int) { c.High[i] *= 8 })},
+		{"a low of a tenth", "wick", one(func(_ *rand.Rand, c *series.Columns, i int) { c.Low[i] /= 10 })},
+		{"a volume of 0 where the price moves", "idle_move", func(_ *rand.Rand, c *series.Columns, i int) int {
+			if c.Volume[i] == 0 || c.High[i] <= c.Low[i]*1.0001 {
+				return 0
+			}
+			c.Volume[i] = 0
+			return 1
+		}},
 		{"a close that jumps and comes back", "spike", one(func(_ *rand.Rand, c *series.Columns, i int) {
 			c.Close[i] *= 1.6
 			c.High[i] = math.Max(c.High[i], c.Close[i])
@@ -81,6 +90,22 @@ func Faults() []Fault {
 			return 10
 		}},
 	}
+}
+
+// Walk is a random walk of n minutes from a time on, in cents, of which a share
+// trades.
+func Walk(r *rand.Rand, from series.Time, n int, share float64) *series.Columns {
+	c := &series.Columns{}
+	price := 100.0
+	for i := range n {
+		if i > 0 && i < n-1 && r.Float64() > share {
+			continue
+		}
+		open := price
+		price = math.Round(price*(1+0.001*r.NormFloat64())*100) / 100
+		c.Append(series.NewBar(from+series.Time(i)*series.Minute, open, math.Max(open, price)+0.01, math.Min(open, price)-0.01, price, float64(1+r.IntN(1000))/8))
+	}
+	return c
 }
 
 // Clone copies bars.
