@@ -31,6 +31,10 @@ var parameterDocs = map[string]struct {
 	"columns":  {"Columns that are wanted, separated by commas", text()},
 	"format":   {"Format of the bars", choice("json", "columns", "csv", "ndjson", "parquet", "arrow", "freqtrade", "lean")},
 	"adjust":   {"Free the prices of splits, or of splits and dividends", choice("none", "split", "all")},
+	"name":     {"Name of the file, for the date in it", text()},
+	"tz":       {"Zone of local times, such as America/New_York", text()},
+	"stamp":    {"What the times are: start or end of the bar", choice("start", "end")},
+	"map":      {"Columns by name, or number from 0: time=Date,close=Last; - leaves a field out", text()},
 	"cursor":   {"next of the answer before", text()},
 	"source":   {"Who said the bars", text()},
 	"state":    {"Only gaps in this state", text()},
@@ -60,6 +64,8 @@ var parameterDocs = map[string]struct {
 	"org":           {"Taken and not used", text()},
 	"bucket":        {"Taken and not used", text()},
 	"db":            {"Taken and not used", text()},
+	"price_scale":   {"Divide prices by this", map[string]any{"type": "number", "exclusiveMinimum": 0}},
+	"time_format":   {"How times are written where two readings are possible", choice("mdy", "dmy", "s", "ms", "us", "ns", "ms-of-day")},
 	"min_quality":   {"Least completeness of the answer, from 0 to 1", map[string]any{"type": "number", "minimum": 0, "maximum": 1}},
 	"on_violation":  {"What a lower completeness does", choice("error", "warn")},
 	"against":       {"Symbol of a second series of the same instrument, to find shifted stretches", text()},
@@ -271,6 +277,8 @@ var (
 // schemaOf describes the JSON form of a type.
 func schemaOf(t reflect.Type) map[string]any {
 	switch {
+	case t.Kind() == reflect.Pointer && t.Elem().Implements(textMarshaler):
+		return map[string]any{"type": []string{"string", "null"}}
 	case t == timeType:
 		return map[string]any{"type": "integer", "format": "int64", "description": "Unix milliseconds UTC"}
 	case t == momentType:

@@ -27,6 +27,9 @@ const (
 	seriesQuery = "symbol interval"
 	spanQuery   = "symbol interval from to"
 
+	// how a body is read where it does not show it
+	readingQuery = "tz stamp price_scale time_format map"
+
 	binanceQuery = "symbol interval startTime endTime timeZone limit"
 )
 
@@ -58,7 +61,8 @@ func (s *Server) table() []route {
 		{post, "/system/restart", Admin, "Restart what works in the background", "", nil, nil, s.postRestart},
 
 		{get, "/v1/bars", Reader, "Bars", spanQuery + " limit order fill asof causal min_quality on_violation columns format cursor resample_from adjust", nil, nil, s.getBars},
-		{post, "/v1/bars", Operator, "Write bars", seriesQuery + " source on_conflict format", nil, writeResult{}, s.postBars},
+		{post, "/v1/bars", Operator, "Write bars", seriesQuery + " source on_conflict " + readingQuery, nil, writeResult{}, s.postBars},
+		{post, "/v1/imports/preview", Operator, "What would be read of a body; nothing is written", "interval name " + readingQuery, nil, previewAnswer{}, s.postPreview},
 		{del, "/v1/bars", Operator, "Delete bars", spanQuery + " all", nil, nil, s.deleteBars},
 		{get, "/v1/latest", Reader, "The last bar of series", seriesQuery, nil, nil, s.getLatest},
 

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -65,6 +66,8 @@ func (s *Server) postBars(c *gin.Context) {
 	if len(name) > 64 {
 		p.fail("source", "source %.70q has %d characters: give 1 to 64", name, len(name))
 	}
+	read := barfile.Options{MaxBytes: maxUnpacked * s.o.MaxBody, MaxRatio: maxRatio, MaxMemory: maxDecoders}
+	p.reading(&read)
 	format, err := bodyFormat(c.ContentType())
 	if err == nil {
 		err = p.done()
@@ -73,9 +76,8 @@ func (s *Server) postBars(c *gin.Context) {
 		fail(c, err)
 		return
 	}
-	rd, err := barfile.Open(c.Request.Body, barfile.Options{
-		Format: format, Interval: key.Interval, Now: series.TimeOf(s.now()), MaxBytes: maxUnpacked * s.o.MaxBody, MaxRatio: maxRatio, MaxMemory: maxDecoders,
-	})
+	read.Format, read.Interval, read.Now = format, key.Interval, series.TimeOf(s.now())
+	rd, err := barfile.Open(c.Request.Body, read)
 	if err != nil {
 		fail(c, unreadable(err, 0))
 		return
@@ -143,12 +145,16 @@ func bodyFormat(contentType string) (barfile.Format, error) {
 	}
 }
 
+// asParameters names flags of the command line as the parameters that they are
+// here.
+var asParameters = strings.NewReplacer("--time-format ", "time_format=", "--tz ", "tz=", "--stamp ", "stamp=", "--price-scale ", "price_scale=", "--map ", "map=")
+
 // unreadable is the error for a body in which no bars can be found any more.
 func unreadable(err error, read int64) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge || errors.Is(err, context.Canceled) {
 		return err
 	}
-	e := &Error{http.StatusBadRequest, "unreadable_body", err.Error(), ""}
+	e := &Error{http.StatusBadRequest, "unreadable_body", asParameters.Replace(err.Error()), ""}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		e = &Error{http.StatusRequestTimeout, "slow_body", fmt.Sprintf("the body brought nothing for %v, or less than %d bytes a second: send it without pauses", stall, slowest), ""}
 	}

@@ -220,7 +220,10 @@ func (f *apiFuzz) once() {
 			path = strings.Replace(path, "{"+p.Name+"}", f.inPath(op.path), 1)
 		case f.sane && (p.Name == "symbol" || p.Name == "interval" || p.Name == "at" || p.Name == "resolution"):
 			q.Add(p.Name, f.text(p.Name, p.Schema))
-		case f.sane && slices.Contains([]string{"cursor", "resample_from", "root", "size", "min_quality", "symbols"}, p.Name):
+		case f.sane && op.method == http.MethodDelete && p.Name == "all":
+			q.Set("all", "true")
+		case f.sane && op.method == http.MethodDelete && (p.Name == "from" || p.Name == "to"):
+		case f.sane && slices.Contains([]string{"tz", "map", "price_scale", "time_format", "name", "cursor", "resample_from", "root", "size", "min_quality", "symbols"}, p.Name):
 		case f.r.IntN(10) < 6 && (!f.sane || f.r.IntN(3) == 0):
 			q.Add(p.Name, f.text(p.Name, p.Schema))
 			if !f.sane && f.r.IntN(30) == 0 {
@@ -410,7 +413,7 @@ func (f *apiFuzz) body(op operation) (body []byte, contentType string) {
 		return nil, "application/json"
 	}
 	switch op.path {
-	case "/v1/bars":
+	case "/v1/bars", "/v1/imports/preview":
 		return []byte(pick(f.r,
 			"time,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,3\n", "time,open,high,low,close,volume\n1704067200000,1,0,0.5,1.5,3\n", "a,b\n1,2\n",
 			"time,open,high,low,close,volume\n1704067200000,nan,2,0.5,1.5,3\n1704067260000,1e400,2,1,1,1\n", "PAR1", "ARROW1",

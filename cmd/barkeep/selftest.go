@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/heal/healstore"
@@ -180,8 +181,8 @@ func (a *app) newest(ctx context.Context, symbol, interval string) (c *series.Co
 		return nil, fmt.Errorf("%s %s has %d bars: a self-test needs 2,000", symbol, interval, len(all))
 	}
 	c = &series.Columns{}
-	for i := len(all) - 1; i >= 0; i-- {
-		c.Append(all[i])
+	for _, b := range slices.Backward(all) {
+		c.Append(b)
 	}
 	return c, nil
 }

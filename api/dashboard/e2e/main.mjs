@@ -112,8 +112,19 @@ try {
 
   await page.goto(demo.base + '/#/import')
   await page.getByLabel('File to import').setInputFiles({ name: 'EVIL-1h.csv', mimeType: 'text/csv', buffer: Buffer.from('time,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,3\n1704070800000,1,2,0.5,1.5,x\n') })
+  const stored = async () => (await (await fetch(demo.base + '/v1/series')).json()).series.map((s) => s.symbol)
+  check('a file is shown before it is written', await see(page, /csv, times as unix ms/) && await see(page, /row 3/) && !(await stored()).includes('EVIL'))
+  await page.getByLabel('Interval').selectOption('1h')
   await page.getByRole('button', { name: 'Import', exact: true }).click()
-  check('a dropped file is imported', await see(page, /1 written/))
+  check('a dropped file is imported', await see(page, /1 written/) && (await stored()).includes('EVIL'))
+  const american = 'Day,Last,O,H,L,Vol\n3/4/2020,10,9,11,8,5\n3/5/2020,11,10,12,9,5\n3/6/2020,10,11,12,9,5\n'
+  await page.getByLabel('File to import').setInputFiles({ name: 'TWOWAYS_1d.csv', mimeType: 'text/csv', buffer: Buffer.from(american) })
+  check('two readings are not guessed between', await see(page, /month first or day first/) && await page.getByRole('button', { name: 'Import', exact: true }).isDisabled())
+  await page.getByLabel('Dates').selectOption('mdy')
+  await page.getByLabel('Column of close').fill('Last')
+  check('what was chosen is shown', await see(page, '2020-03-04') && await see(page, /a bar every 1d/))
+  await page.getByRole('button', { name: 'Import', exact: true }).click()
+  check('and is what is written', await see(page, /3 written/) && (await (await fetch(demo.base + '/v1/latest?symbol=TWOWAYS')).text()).includes('"close":10'))
 
   const hostile = 'A-^=.:_/b'
   const markup = '<img src=x onerror=alert(1)>'

@@ -474,26 +474,71 @@ interface ImportAnswer {
   rejected_more?: number
 }
 
+interface Preview {
+  detection: { format: string; compression?: string; entry?: string; columns: Record<string, string>; time_format: string; zone?: string; order?: string; step_share?: number; warnings?: string[] }
+  step: string | null
+  read: number
+  bars: { time: number; open: number | null; high: number | null; low: number | null; close: number | null; volume: number | null }[]
+  rejected: { row?: number; time: number | null; reason: string }[]
+}
+
+const fields = ['time', 'open', 'high', 'low', 'close', 'volume'] as const
+
+// previewBytes of a text file are enough for its first rows; others are sent
+// whole, because what tells of their columns is at their end.
+const previewBytes = 1 << 20
+
 export function Import() {
   const [file, setFile] = useState<File | null>(null)
   const [symbol, setSymbol] = useState('')
-  const [interval, setInterval_] = useState('1h')
+  const [interval, setInterval_] = useState('')
   const [conflict, setConflict] = useState('keep')
+  const [map, setMap] = useState<Record<string, string>>({})
+  const [tz, setTz] = useState('')
+  const [stamp, setStamp] = useState('start')
+  const [scale, setScale] = useState('')
+  const [format, setFormat] = useState('')
   const [over, setOver] = useState(false)
   const [sent, setSent] = useState(0)
+  const [preview, setPreview] = useState<Preview | null>(null)
   const [answer, setAnswer] = useState<ImportAnswer | null>(null)
   const [error, setError] = useState<Error | null>(null)
-  const [head, setHead] = useState('')
+  const reading = {
+    tz, stamp: stamp === 'start' ? '' : stamp, price_scale: scale, time_format: format,
+    map: Object.entries(map).filter(([, column]) => column).map(([field, column]) => field + '=' + column).join(','),
+  }
+  const asked = JSON.stringify(reading)
   useEffect(() => {
-    setHead('')
-    if (file && !/\.(gz|zst|zip|parquet|feather|arrow)$/i.test(file.name)) void file.slice(0, 2000).text().then((t) => setHead(t.split('\n').slice(0, 6).join('\n')))
-  }, [file])
+    if (!file) return
+    const gone = new AbortController()
+    const later = setTimeout(async () => {
+      const headers: Record<string, string> = { 'Content-Type': 'application/octet-stream' }
+      if (token()) headers.Authorization = 'Bearer ' + token()
+      const whole = /\.(gz|zst|zip|parquet|feather|arrow|tgz|tar|json)$/i.test(file.name)
+      try {
+        const r = await fetch('/v1/imports/preview' + query({ name: file.name, ...reading }), { method: 'POST', headers, signal: gone.signal, body: whole ? file : file.slice(0, previewBytes) })
+        const v = (await r.json()) as Preview & { error?: { message: string } }
+        if (!r.ok) throw new Error(v.error?.message ?? `The server answered ${r.status}.`)
+        setPreview(v)
+        setError(null)
+        if (v.step) setInterval_((was) => was || v.step!)
+      } catch (e) {
+        if (gone.signal.aborted) return
+        setPreview(null)
+        setError(e instanceof Error ? e : new Error('The file cannot be looked at.'))
+      }
+    }, 200)
+    return () => { clearTimeout(later); gone.abort() }
+  }, [file, asked])
   const take = (f: File | undefined | null) => {
     if (!f) return
     setFile(f)
     setAnswer(null)
+    setPreview(null)
     setError(null)
-    if (!symbol) setSymbol(f.name.replace(/[-_ ]?(1m|5m|15m|1h|4h|1d)?\.[^.]+(\.(gz|zst|zip))?$/i, '').replace(/[^A-Za-z0-9._\-:/^=]/g, '_').slice(0, 64))
+    setMap({})
+    setInterval_('')
+    setSymbol(f.name.replace(/[-_ ]?(1m|5m|15m|30m|1h|4h|1d)?([-_ ]\d{4}(-\d\d){0,2})?\.[^.]+(\.(gz|zst|zip))?$/i, '').replace(/[^A-Za-z0-9._\-:/^=]/g, '_').slice(0, 64))
   }
   const send = () =>
     new Promise<void>((done) => {
@@ -501,7 +546,7 @@ export function Import() {
       setAnswer(null)
       // fetch tells nothing of how far an upload is.
       const x = new XMLHttpRequest()
-      x.open('POST', '/v1/bars' + query({ symbol, interval, source: 'import', on_conflict: conflict }))
+      x.open('POST', '/v1/bars' + query({ symbol, interval, source: 'import', on_conflict: conflict, ...reading }))
       if (token()) x.setRequestHeader('Authorization', 'Bearer ' + token())
       x.setRequestHeader('Content-Type', 'application/octet-stream')
       x.upload.onprogress = (e) => setSent(e.loaded / Math.max(1, e.total))
@@ -521,10 +566,11 @@ export function Import() {
       }
       x.send(file)
     })
+  const d = preview?.detection
   return (
     <>
       <h1>Import</h1>
-      <p class="lead">CSV, TSV, JSON, NDJSON, Parquet or Arrow, also compressed. Columns and units of time are detected; rows that cannot be bars go to quarantine.</p>
+      <p class="lead">CSV, TSV, JSON, NDJSON, Parquet or Arrow, also compressed. What was detected is shown before anything is written; rows that cannot be bars go to quarantine.</p>
       <section class="panel">
         <div
           class={'drop' + (over ? ' over' : '')}
@@ -539,12 +585,65 @@ export function Import() {
         </div>
         {file && (
           <>
-            {head && <pre>{head}</pre>}
+            <h2>How it is read</h2>
+            {d && (
+              <p role="status">
+                {d.format}{d.compression ? ` in ${d.compression}` : ''}, times as {d.time_format}{d.zone ? ` in ${d.zone}` : ''}{d.order ? `, ${d.order}` : ''}
+                {preview.step ? `, a bar every ${preview.step}${d.step_share !== undefined && d.step_share < 1 ? ` (${Math.round(d.step_share * 100)}% of the steps)` : ''}` : ''}. {preview.rejected.length === 0 ? `None of the first ${count(preview.read)} rows is refused.` : `Of the first ${count(preview.read)} rows some are refused.`}
+              </p>
+            )}
+            {d?.warnings?.map((w) => <p key={w} class="note warn">{w}</p>)}
+            <div class="bar">
+              {fields.map((f) => (
+                <label key={f}>
+                  {f}{' '}
+                  <input size={8} aria-label={'Column of ' + f} placeholder={d?.columns[f] ?? 'column'} value={map[f] ?? ''} onInput={(e) => setMap({ ...map, [f]: e.currentTarget.value })} />
+                </label>
+              ))}
+            </div>
+            <div class="bar">
+              <label>Zone of local times <input size={16} placeholder={d?.zone ?? 'America/New_York'} value={tz} onInput={(e) => setTz(e.currentTarget.value)} /></label>
+              <label>
+                Times are of the{' '}
+                <select value={stamp} onChange={(e) => setStamp(e.currentTarget.value)}>
+                  <option value="start">start of a bar</option>
+                  <option value="end">end of a bar</option>
+                </select>
+              </label>
+              <label>
+                Dates{' '}
+                <select value={format} onChange={(e) => setFormat(e.currentTarget.value)}>
+                  <option value="">as detected</option>
+                  <option value="mdy">month first</option>
+                  <option value="dmy">day first</option>
+                  {['s', 'ms', 'us', 'ns', 'ms-of-day'].map((x) => <option key={x} value={x}>numbers in {x}</option>)}
+                </select>
+              </label>
+              <label>Divide prices by <input size={6} inputMode="numeric" placeholder="1" value={scale} onInput={(e) => setScale(e.currentTarget.value)} /></label>
+            </div>
+            {preview && preview.bars.length > 0 && (
+              <div class="scroll">
+                <table>
+                  <caption>The first bars, as they would be written</caption>
+                  <thead><tr><th>time</th>{fields.slice(1).map((f) => <th key={f} class="num">{f}</th>)}</tr></thead>
+                  <tbody>
+                    {preview.bars.map((b) => (
+                      <tr key={b.time}>
+                        <td class="when">{time(b.time)}</td>
+                        {([b.open, b.high, b.low, b.close, b.volume]).map((v, i) => <td key={i} class="num">{v === null ? 'none' : String(v)}</td>)}
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )}
+            {preview && preview.rejected.length > 0 && <ul>{preview.rejected.map((r, i) => <li key={i}>{r.row ? `row ${r.row}` : ''} {r.time ? time(r.time) : ''}: {r.reason}</li>)}</ul>}
             <div class="bar">
               <label>Symbol <input value={symbol} onInput={(e) => setSymbol(e.currentTarget.value)} /></label>
               <label>
                 Interval{' '}
                 <select value={interval} onChange={(e) => setInterval_(e.currentTarget.value)}>
+                  <option value="">choose</option>
                   {['1s', '5s', '15s', '30s', '1m', '3m', '5m', '15m', '30m', '1h', '2h', '4h', '6h', '8h', '12h', '1d', '3d', '1w', '1M'].map((i) => <option key={i}>{i}</option>)}
                 </select>
               </label>
@@ -556,7 +655,7 @@ export function Import() {
                   <option value="quarantine">goes to quarantine</option>
                 </select>
               </label>
-              <Action label="Import" main run={send} />
+              {preview && symbol && interval ? <Action label="Import" main run={send} /> : <button disabled>Import</button>}
             </div>
             {sent > 0 && sent < 1 && <progress max={1} value={sent} aria-label="upload" />}
           </>
