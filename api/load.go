@@ -33,9 +33,10 @@ const (
 	writesPerRead = 4
 	maxLong       = 64
 	longAfter     = 250 * time.Millisecond
-	refuseAfter   = 100 * time.Millisecond
-	// waitingPerSlot smooths what comes in bursts.
-	waitingPerSlot = 4
+	refuseAfter   = time.Second
+	// waitingPerSlot smooths what comes in bursts: the last of those who wait for
+	// short answers on two CPUs waits a tenth of a second.
+	waitingPerSlot = 16
 )
 
 func newGate(n int) *gate {

@@ -53,26 +53,27 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// TestRefusedSoon: nobody waits longer than refuseAfter to be refused, and who
-// gets a slot in time is answered.
-func TestRefusedSoon(t *testing.T) {
+// TestGate: a long request makes room for another, nobody waits longer than
+// refuseAfter, and where enough wait already who comes is refused at once.
+func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{slots: make(chan struct{}, 1), long: make(chan struct{}, 1)}
 		e := gin.New()
 		release := make(chan struct{})
 		e.GET("/", g.enter, func(c *gin.Context) { <-release })
-		codes := make(chan int, 3)
+		type outcome struct {
+			code int
+			took time.Duration
+		}
+		answers := make(chan outcome, 100)
 		ask := func() {
+			begin := time.Now()
 			w := httptest.NewRecorder()
 			e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
-			codes <- w.Code
+			answers <- outcome{w.Code, time.Since(begin)}
 		}
 		go ask()
 		synctest.Wait()
-		go ask()
-		if code := <-codes; code != 503 { // the clock of the bubble goes on by refuseAfter
-			t.Fatal(code)
-		}
 		<-time.After(longAfter) // in the bubble: the first one is a long one now
 		synctest.Wait()
 		go ask()
@@ -80,8 +81,21 @@ func TestRefusedSoon(t *testing.T) {
 		if len(g.slots) != 1 || len(g.long) != 1 {
 			t.Errorf("%d short and %d long ones", len(g.slots), len(g.long))
 		}
+		for range waitingPerSlot {
+			go ask()
+		}
+		synctest.Wait()
+		go ask()
+		if x := <-answers; x.code != 503 || x.took != 0 {
+			t.Errorf("where enough wait: %d after %v, want 503 at once", x.code, x.took)
+		}
+		for range waitingPerSlot {
+			if x := <-answers; x.code != 503 || x.took != refuseAfter {
+				t.Errorf("in the queue: %d after %v, want 503 after %v", x.code, x.took, refuseAfter)
+			}
+		}
 		close(release)
-		if a, b := <-codes, <-codes; a != 200 || b != 200 {
+		if a, b := <-answers, <-answers; a.code != 200 || b.code != 200 {
 			t.Error(a, b)
 		}
 		synctest.Wait()
