@@ -27,6 +27,7 @@ func TestOverload(t *testing.T) {
 	for range cap(srv.gates.reads.slots) {
 		srv.gates.reads.slots <- struct{}{}
 	}
+	srv.gates.reads.waiting.Store(1 << 20) // and enough wait
 	for _, path := range []string{"/v1/series", "/v1/bars?symbol=A&interval=1m", "/status", "/compat/binance/api/v3/time"} {
 		w := ask(http.MethodGet, path)
 		if w.Code != 503 || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), `"code":"overloaded"`) {
@@ -45,6 +46,7 @@ func TestOverload(t *testing.T) {
 	if w := ask(http.MethodPost, "/v1/bars"); w.Code == 503 {
 		t.Errorf("a write while reads are refused: %d %s", w.Code, w.Body)
 	}
+	srv.gates.reads.waiting.Store(0)
 	<-srv.gates.reads.slots
 	for range 3 { // each gives its slot back
 		if w := ask(http.MethodGet, "/v1/series"); w.Code != 200 {
