@@ -21,7 +21,7 @@ import (
 )
 
 func (a *app) providersCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "providers",
 		Short: "List the vendors that bars can be fetched from",
 		Long:  "List the vendors that bars can be fetched from, and what each offers.",
@@ -41,6 +41,8 @@ func (a *app) providersCommand() *cobra.Command {
 			return t.flush()
 		},
 	}
+	c.AddCommand(a.probeCommand())
+	return c
 }
 
 // providerRow is a provider as providers lists it.
