@@ -1,0 +1,179 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/barkeepdb/barkeep/heal"
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
+)
+
+// TestRealValues repairs the damaged half of each pair of a public test suite
+// with the mended half as its source. Whatever is written is what the source has:
+// a bar is afterwards as it was or as the mended file says, never a third thing.
+// It prints what was found, repaired and left.
+func TestRealValues(t *testing.T) {
+	dir := filepath.Join(cmp.Or(os.Getenv("BARKEEP_TESTDATA"), filepath.Join("..", "..", "..", "shared", "data")), "yfinance-repair")
+	fixed, err := filepath.Glob(filepath.Join(dir, "*-fixed.csv"))
+	if err != nil || len(fixed) == 0 {
+		t.Skipf("no real market data, give its folder in BARKEEP_TESTDATA: %v", err)
+	}
+	var table strings.Builder
+	table.WriteString("| file | bars that differ | found | corrected | set aside | left | false findings in the mended file |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, good := range fixed {
+		bad := strings.TrimSuffix(good, "-fixed.csv") + ".csv"
+		name := strings.TrimSuffix(filepath.Base(bad), ".csv")
+		t.Run(name, func(t *testing.T) {
+			interval := "1d"
+			if strings.Contains(name, "-1wk-") {
+				interval = "1w"
+			}
+			width, err := series.ParseInterval(interval)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := series.Key{Symbol: "X", Interval: width}
+			data, folder := t.TempDir(), t.TempDir()
+			text, err := os.ReadFile(good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			putFile(t, filepath.Join(folder, "X-"+interval+".csv"), string(text))
+			config := filepath.Join(data, "barkeep.yaml")
+			putFile(t, config, fmt.Sprintf("endpoints: {own: [{name: mended, url: %q, provider: files}]}\n", "file://"+filepath.ToSlash(folder)))
+			load := func(file, data string) *series.Columns {
+				code, _, errs := run(t, "", "import", file, "--symbol", "X", "--interval", interval, "--data", data)
+				if code != exitDone {
+					t.Fatal(errs)
+				}
+				return storedBars(t, data, key, nil)
+			}
+			truth := load(good, filepath.Join(data, "truth"))
+			before := load(bad, data)
+			found := findingsOf(t, data)
+			falsely := findingsOf(t, filepath.Join(data, "truth"))
+			storedBars(t, data, key, &storage.Symbol{Sources: []string{"mended"}})
+			code, out, errs := run(t, "", "repair", "--symbol", "X", "--interval", interval, "--type", "corruption", "--max-bars", "100000", "--max-share", "1", "--data", data, "--config", config)
+			if code != exitDone {
+				t.Fatalf("exit %d\n%s%s", code, out, errs)
+			}
+			after := storedBars(t, data, key, nil)
+			byTime := func(c *series.Columns) map[series.Time]series.Bar {
+				m := map[series.Time]series.Bar{}
+				for i := range c.Time {
+					m[c.Time[i]] = c.Bar(i)
+				}
+				return m
+			}
+			was, is := byTime(before), byTime(after)
+			differ, corrected, left, aside := 0, 0, 0, 0
+			for at, want := range byTime(truth) {
+				old, ok := was[at]
+				if !ok {
+					continue
+				}
+				got, there := is[at]
+				wrong := !likeBar(old, want)
+				if wrong {
+					differ++
+				}
+				switch {
+				case !there:
+					aside++
+				case wrong && likeBar(got, want):
+					corrected++
+				case wrong && likeBar(got, old):
+					left++
+				case !likeBar(got, want):
+					t.Errorf("%v is now %v: it was %v, and the source has %v", at, got, old, want)
+				}
+			}
+			fmt.Fprintf(&table, "| %s | %d of %d | %s | %d | %d | %d | %s |\n", name, differ, truth.Len(), listed(found), corrected, aside, left, listed(falsely))
+		})
+	}
+	t.Logf("\n%s", table.String())
+}
+
+// TestRealExtremes inspects true extremes: nothing that changes bars by itself
+// finds anything in them, and a repair without sources changes nothing.
+func TestRealExtremes(t *testing.T) {
+	dir := cmp.Or(os.Getenv("BARKEEP_TESTDATA"), filepath.Join("..", "..", "..", "shared", "data"))
+	var files []string
+	for _, pattern := range []string{"yfinance-repair/*no-bad-divs.csv", "ejtrader/*.csv", "lean/equity/usa/daily/*.zip"} {
+		list, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, list...)
+	}
+	if len(files) == 0 {
+		t.Skip("no real market data, give its folder in BARKEEP_TESTDATA")
+	}
+	done := 0
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			data := t.TempDir()
+			args := []string{"import", file, "--symbol", "X", "--tz", "UTC", "--data", data}
+			if strings.HasSuffix(file, ".zip") {
+				args = append(args, "--interval", "1d", "--price-scale", "10000")
+			}
+			if code, _, errs := run(t, "", args...); code != exitDone {
+				t.Fatal(errs)
+			}
+			found := findingsOf(t, data)
+			if n := found["non_finite"]; n > 0 {
+				t.Errorf("%d bars are set aside by themselves", n)
+			}
+			code, out, errs := run(t, "", "repair", "--symbol", "X", "--type", "corruption", "--data", data, "--max-share", "1", "--dry-run")
+			if code != exitDone && !strings.Contains(errs, "no source") {
+				t.Errorf("exit %d\n%s%s", code, out, errs)
+			}
+			t.Logf("%s", listed(found))
+			done++
+		})
+	}
+	if done < 3 {
+		t.Errorf("only %d files were inspected", done)
+	}
+}
+
+// findingsOf counts the bars that each rule finds.
+func findingsOf(t *testing.T, data string) map[string]int64 {
+	t.Helper()
+	code, out, errs := run(t, "", "inspect", "--data", data, "--output", "json")
+	if code != exitDone {
+		t.Fatal(errs)
+	}
+	var v struct{ Findings []heal.Finding }
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int64{}
+	for _, f := range v.Findings {
+		counts[f.Rule] += int64(f.Bars)
+	}
+	return counts
+}
+
+func listed(counts map[string]int64) string {
+	var out []string
+	for _, rule := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, fmt.Sprintf("%s %d", rule, counts[rule]))
+	}
+	return cmp.Or(strings.Join(out, ", "), "nothing")
+}
+
+// likeBar compares prices to the digits that the files have.
+func likeBar(a, b series.Bar) bool {
+	near := func(x, y float64) bool { return math.Abs(x-y) <= 1e-4*math.Max(math.Abs(x), math.Abs(y)) }
+	return near(a.Open, b.Open) && near(a.High, b.High) && near(a.Low, b.Low) && near(a.Close, b.Close)
+}
