@@ -68,7 +68,7 @@ torture: ## the same for hours, with power cuts (root, btrfs-progs, strace)
 # Left out: what decodes damaged files on one goroutine, for hours under race,
 # and what measures times.
 race: ## run the tests of the core packages under the race detector
-	$(GO) test -race -short -skip '^Test(Raw|Rebuild|RepairTable|Preflight|FlippedTables|Bombs|Torture(Flips|Files|Faults|Judge|Slow|Load))' \
+	$(GO) test -race -short -skip '^Test(Raw|Rebuild|RepairTable|Preflight|FlippedTables|Bombs|Torture(Flips|Files|Faults|Judge|Slow|Serve))' \
 	  ./series/... ./storage/... ./heal/... ./fetch/... ./api/... ./cmd/...
 
 lint: ## vet, formatting and linters

@@ -60,6 +60,13 @@ func (c *canaries) hear(place string, text []byte) {
 	c.heard[place] = append(c.heard[place], text...)
 }
 
+// at is what was heard at a place so far.
+func (c *canaries) at(place string) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Clone(c.heard[place])
+}
+
 // forms are the ways in which a secret may be told.
 func forms(secret string) []string {
 	out := []string{secret, url.QueryEscape(secret), url.PathEscape(secret), hex.EncodeToString([]byte(secret))}
@@ -414,8 +421,8 @@ log: {level: debug}
 		t.Fatal(err)
 	}
 	_ = srv.Wait() // it ends with the signal
-	if !bytes.Contains(c.heard["serve"], []byte("goroutine ")) || !bytes.Contains(c.heard["serve"], []byte("notice")) && !bytes.Contains(c.heard["serve"], []byte("receiver")) {
-		t.Errorf("the log lacks what was looked for: %.2000s", c.heard["serve"])
+	if log := c.at("serve"); !bytes.Contains(log, []byte("goroutine ")) || !bytes.Contains(log, []byte("notice")) && !bytes.Contains(log, []byte("receiver")) {
+		t.Errorf("the log lacks what was looked for: %.2000s", log)
 	}
 	// And what it has written. The token, the key of sealed secrets and the
 	// settings lie where they belong.
@@ -435,15 +442,18 @@ log: {level: debug}
 		}
 	}
 	c.hear("the records of the store", c.records(data))
+	c.mu.Lock()
 	for place, text := range c.heard {
 		if i := bytes.IndexByte(text, 0x1b); i >= 0 && !strings.HasPrefix(place, "the file ") {
 			t.Errorf("%s speaks to the terminal: %q", place, text[max(0, i-100):min(len(text), i+50)])
 		}
 	}
+	c.mu.Unlock()
 	told := c.search()
 	for _, x := range told {
 		t.Error(x)
 	}
+	c.mu.Lock()
 	bytesHeard := 0
 	for _, b := range c.heard {
 		bytesHeard += len(b)
@@ -451,6 +461,7 @@ log: {level: debug}
 	t.Logf("%d secrets, %d places to hear them (%d files), %d bytes: %d told", len(c.values), len(c.heard), files, bytesHeard, len(told))
 	// What would not find a secret proves nothing.
 	c.heard = map[string][]byte{"a test": []byte("x " + base64.StdEncoding.EncodeToString([]byte("me:"+bad)) + " y " + url.QueryEscape(pem))}
+	c.mu.Unlock()
 	if found := c.search(); len(found) != 2 {
 		t.Errorf("the search finds %q", found)
 	}
@@ -481,7 +492,7 @@ func (c *canaries) serve(p *exec.Cmd) string {
 	case base := <-found:
 		return base
 	case <-time.After(30 * time.Second):
-		c.t.Fatalf("it does not serve: %s", c.heard["serve"])
+		c.t.Fatalf("it does not serve: %s", c.at("serve"))
 		return ""
 	}
 }

@@ -27,6 +27,9 @@ func TestRealValues(t *testing.T) {
 	if err != nil || len(fixed) == 0 {
 		t.Skipf("no real market data, give its folder in BARKEEP_TESTDATA: %v", err)
 	}
+	if testing.Short() {
+		t.Skip("a minute under the race detector; make test runs it")
+	}
 	var table strings.Builder
 	table.WriteString("| file | bars that differ | found | corrected | set aside | left | false findings in the mended file |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, good := range fixed {
