@@ -15,6 +15,7 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 
 	"github.com/barkeepdb/barkeep/fetch"
+	"github.com/barkeepdb/barkeep/fetch/barkeep"
 	"github.com/barkeepdb/barkeep/fetch/files"
 	"github.com/barkeepdb/barkeep/fetch/generic"
 	"github.com/barkeepdb/barkeep/fetch/vendors"
@@ -30,7 +31,7 @@ type endpointConfig struct {
 	Priority int    `yaml:"priority"`
 	Weight   int    `yaml:"weight"`
 	Grade    string `yaml:"grade"`
-	Venue    string `yaml:"venue"` // of files, where the trades took place
+	Venue    string `yaml:"venue"` // of files and other instances, where the trades took place
 
 	Requests      int    `yaml:"rate_limit_requests"`
 	WindowSeconds int    `yaml:"rate_limit_window_seconds"`
@@ -48,8 +49,11 @@ type endpointConfig struct {
 	Generic      *generic.Config `yaml:"generic"` // a source that needs no code
 }
 
-// filesProvider is the provider of endpoints that are folders.
-const filesProvider = "files"
+// Providers of endpoints that are no vendor: folders, and other instances.
+const (
+	filesProvider   = "files"
+	barkeepProvider = "barkeep"
+)
 
 // endpointsKey is the part of the configuration that is not a single setting.
 const endpointsKey = "endpoints"
@@ -168,6 +172,8 @@ func readEndpoint(at, group string, x any) (e fetch.Endpoint, on bool, errs []er
 				errs = append(errs, fmt.Errorf("%s.generic.%s", at, line))
 			}
 		}
+	case c.Provider == barkeepProvider:
+		e.Provider = barkeep.Provider(c.Name, c.Venue)
 	case c.Provider == filesProvider:
 		e.Provider = files.Provider(c.Name, c.Venue)
 	case c.Provider != "":
@@ -195,7 +201,7 @@ func yamlKeys(t reflect.Type) (out []string) {
 }
 
 func vendorNames() (out []string) {
-	out = append(out, filesProvider)
+	out = append(out, filesProvider, barkeepProvider)
 	for _, p := range vendors.All() {
 		out = append(out, p.Info().Name)
 	}
