@@ -311,6 +311,11 @@ func (in symbolJSON) check(name string, calendars *series.Calendars) (storage.Sy
 		}
 	}
 	if in.Sources != nil {
+		for _, text := range *in.Sources {
+			if _, err := series.ParseSourceRef(text); err != nil {
+				return m, badField("sources", "%v", err)
+			}
+		}
 		m.Sources = *in.Sources
 	}
 	return m, nil

@@ -67,7 +67,7 @@ func New(o Options) *Source {
 }
 
 // sources are those that can be asked for a symbol.
-func (s *Source) sources(symbol string) ([]fetch.Source, error) {
+func (s *Source) sources(symbol string) ([]dated, error) {
 	names := s.named(symbol)
 	if len(names) == 0 {
 		base, quote, ok := pair(symbol)
@@ -79,20 +79,25 @@ func (s *Source) sources(symbol string) ([]fetch.Source, error) {
 			return nil, fmt.Errorf("no endpoint is configured that can have %s", symbol)
 		}
 		s.prefer(out, s.venue(symbol), quote)
-		return out, nil
+		list := make([]dated, len(out))
+		for i := range out {
+			list[i] = dated{out[i], series.MinTime, series.MaxTime}
+		}
+		return list, nil
 	}
-	var out []fetch.Source
+	var out []dated
 	venue := ""
 	for _, text := range names {
-		name, own, named := strings.Cut(text, "=")
-		if !named {
-			own = symbol
+		ref, err := series.ParseSourceRef(text)
+		if err != nil {
+			return nil, fmt.Errorf("a source of %s: %w", symbol, err)
 		}
-		p := s.pool.Provider(name)
+		own := cmp.Or(ref.Symbol, symbol)
+		p := s.pool.Provider(ref.Name)
 		if p == nil {
-			return nil, fmt.Errorf("%s names the source %s, for which no endpoint is configured", symbol, name)
+			return nil, fmt.Errorf("%s names the source %s, for which no endpoint is configured", symbol, ref.Name)
 		}
-		if pairer, ok := p.(fetch.Pairer); ok && !named {
+		if pairer, ok := p.(fetch.Pairer); ok && ref.Symbol == "" {
 			if base, quote, ok := pair(symbol); ok {
 				own = cmp.Or(pairer.Pair(base, quote), symbol)
 			}
@@ -104,9 +109,34 @@ func (s *Source) sources(symbol string) ([]fetch.Source, error) {
 		case info.Venue == venue:
 			grade = fetch.Mirror
 		}
-		out = append(out, fetch.Source{Provider: p.Info().Name, Symbol: own, Grade: grade})
+		out = append(out, dated{fetch.Source{Provider: p.Info().Name, Symbol: own, Grade: grade}, ref.From, ref.To})
 	}
 	return out, nil
+}
+
+// dated is a source in the time in which its name of the symbol is right: after
+// a rename another name is, and a name that was given to something else is wrong.
+type dated struct {
+	fetch.Source
+	from, to series.Time
+}
+
+// pieces cuts a span where a source begins or ends to be right.
+func pieces(list []dated, span series.Span) (out []series.Span) {
+	cuts := []series.Time{span.From, span.To}
+	for _, d := range list {
+		for _, t := range [...]series.Time{d.from, d.to} {
+			if t > span.From && t < span.To {
+				cuts = append(cuts, t)
+			}
+		}
+	}
+	slices.Sort(cuts)
+	cuts = slices.Compact(cuts)
+	for i := range len(cuts) - 1 {
+		out = append(out, series.Span{From: cuts[i], To: cuts[i+1]})
+	}
+	return out
 }
 
 // prefer puts the sources of one venue first: that of the stored bars, or else
@@ -150,6 +180,9 @@ func (s *Source) Reach(_ context.Context, key series.Key) (heal.Reach, error) {
 		if info.Intervals[key.Interval] == "" || src.Grade == fetch.Proxy && !s.proxies {
 			continue
 		}
+		if slices.Contains(r.Sources, src.Provider) {
+			continue // under another name, at another time
+		}
 		r.Sources = append(r.Sources, src.Provider)
 		from := series.Time(0)
 		if h, ok := info.Horizon[key.Interval]; ok {
@@ -191,16 +224,52 @@ func (s *Source) Reach(_ context.Context, key series.Key) (heal.Reach, error) {
 	return r, nil
 }
 
-// Fetch asks the pool. Bars of one provider are handed on as one source.
+// Fetch asks the pool. Bars of one provider are handed on as one source. Where
+// the symbol has another name from some date on, each part is asked for by its
+// own.
 func (s *Source) Fetch(ctx context.Context, key series.Key, span series.Span, avoid []string, give func(heal.Answer) error) (heal.Outcome, error) {
 	list, err := s.sources(key.Symbol)
 	if err != nil {
 		return heal.Outcome{Unanswered: []series.Span{span}, Why: err.Error()}, err
 	}
-	list = slices.DeleteFunc(list, func(x fetch.Source) bool { return slices.Contains(avoid, x.Provider) })
+	list = slices.DeleteFunc(list, func(x dated) bool { return slices.Contains(avoid, x.Provider) })
 	if len(list) == 0 {
 		return heal.Outcome{Unanswered: []series.Span{span}, Why: "no other source is left"}, nil
 	}
+	var all heal.Outcome
+	var errs []error
+	for _, part := range pieces(list, span) {
+		var now []fetch.Source
+		for _, d := range list {
+			if d.from <= part.From && part.To <= d.to {
+				now = append(now, d.Source)
+			}
+		}
+		if len(now) == 0 {
+			all.Unanswered, all.Why = append(all.Unanswered, part), "no source is named for this time"
+			continue
+		}
+		out, err := s.fetch(ctx, key, part, now, give)
+		all.Empty, all.Silent, all.Unanswered = append(all.Empty, out.Empty...), append(all.Silent, out.Silent...), append(all.Unanswered, out.Unanswered...)
+		all.Requests += out.Requests
+		all.Why = cmp.Or(all.Why, out.Why)
+		if out.RetryAt != 0 && (all.RetryAt == 0 || out.RetryAt < all.RetryAt) {
+			all.RetryAt = out.RetryAt
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(errs) == 1 {
+		return all, errs[0]
+	}
+	return all, errors.Join(errs...)
+}
+
+func (s *Source) fetch(ctx context.Context, key series.Key, span series.Span, list []fetch.Source, give func(heal.Answer) error) (heal.Outcome, error) {
 	ask := fetch.Ask{Sources: list, Interval: key.Interval, Span: span, Proxies: s.proxies, Patience: s.patience}
 	rep, err := s.pool.Bars(ctx, ask, func(b fetch.Batch) error {
 		return give(heal.Answer{Bars: b.Bars, Source: b.Provider, Proxy: b.Grade == fetch.Proxy, Digest: digest(b.Bars)})
