@@ -294,11 +294,29 @@ func TestLiars(t *testing.T) {
 	}
 	for name, lie := range map[string]func(series.Key, *series.Columns){
 		"a thousandth off": scale(1.001),
+		"a hundredth off":  scale(0.99),
+		"a tenth off":      scale(1.1),
+		"twofold":          scale(2),
 		"a hundredfold":    scale(100),
 		"in cents":         scale(0.01),
 		"one bar late": func(_ series.Key, c *series.Columns) {
 			for i := range c.Time {
 				c.Time[i] += series.Minute
+			}
+		},
+		"one bar early": func(_ series.Key, c *series.Columns) {
+			for i := range c.Time {
+				c.Time[i] -= series.Minute
+			}
+		},
+		"another walk from the same price": func(_ series.Key, c *series.Columns) {
+			if c.Len() == 0 {
+				return
+			}
+			w := healtest.Walk(rand.New(rand.NewPCG(77, 77)), t0, c.Len(), 1)
+			f := c.Open[0] / w.Open[0]
+			for i := range c.Time {
+				c.Open[i], c.High[i], c.Low[i], c.Close[i] = w.Open[i]*f, w.High[i]*f, w.Low[i]*f, w.Close[i]*f
 			}
 		},
 		"another symbol": func(_ series.Key, c *series.Columns) {

@@ -22,15 +22,16 @@ type measured struct{ damaged, hit, extra int64 }
 // figures of injected damage.
 func TestRulesDocs(t *testing.T) {
 	sums := map[string]*measured{}
-	g := series.Grid{Interval: btc.Interval}
 	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 12))
 		truth := history(r, 12000, []float64{1, 0.98, 0.9}[seed%3])
 		for _, f := range healtest.Faults() {
+			key, truth := scene(f, truth)
+			g := series.Grid{Interval: key.Interval}
 			bad, changed := healtest.Apply(r, truth, f, 15)
 			w := newWorld(t, heal.Policy{})
-			w.write(btc, bad)
-			got := w.inspect(btc, heal.InspectOptions{})[f.Rule]
+			w.write(key, bad)
+			got := w.inspect(key, heal.InspectOptions{})[f.Rule]
 			m := sums[f.Rule]
 			if m == nil {
 				m = &measured{}
@@ -58,7 +59,7 @@ This page is made of the rules themselves. A rule changes nothing: ` + "`barkeep
 
 What a rule says of a bar depends on at most ` + fmt.Sprint(heal.Context) + ` bars before and behind it, never on the span that was asked for. Bars off the grid, unreadable rows and conflicting duplicates are no findings: they are refused when they are written and lie in the quarantine. Stretches with wrong times have no sign of their own: ` + "`barkeep inspect --symbol A --interval 1h --against B`" + ` compares a series with a second one of the same instrument and names bounds and shift.
 
-Recall is the share of damaged bars that are found, precision the share of the bars found that were damaged, on minutes of a random walk, of which up to a tenth does not trade, with damage of ` + "`heal/healtest`" + ` (` + "`go test ./heal -run TestRulesDocs`" + `). They say nothing of markets stranger than that.
+Recall is the share of damaged bars that are found, precision the share of the bars found that were damaged, on minutes (for ` + "`split`" + ` days) of a random walk, of which up to a tenth does not trade, with damage of ` + "`heal/healtest`" + ` (` + "`go test ./heal -run TestRulesDocs`" + `). They say nothing of markets stranger than that.
 
 | rule | severity | action | finds | threshold, and where it is from | known false positives | recall | precision |
 | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -91,6 +91,11 @@ func (a *app) selfTest(ctx context.Context, symbol, interval string, seed uint64
 		x := ruleScore{Rule: f.Rule, Damage: f.Name, Action: actions[f.Rule]}
 		for i, truth := range truths {
 			key := series.Key{Symbol: fmt.Sprintf("T%d-%d", n, i), Interval: width}
+			if f.Daily() && symbol == "" {
+				key.Interval, truth = series.Interval1d, healtest.Days(truth)
+			} else if f.Daily() && width.Intraday() {
+				continue
+			}
 			if err := measure(ctx, s, h, key, truth, f, rand.New(rand.NewPCG(seed, uint64(100*n+i))), &x); err != nil {
 				return err
 			}
@@ -109,6 +114,8 @@ func measure(ctx context.Context, s *storage.Store, h *heal.Healer, key series.K
 	if err != nil {
 		return err
 	}
+	// Under another name: damage that takes bars away would leave those before.
+	key.Symbol += "-damaged"
 	found, err := foundIn(ctx, s, h, key, bad, f.Rule)
 	if err != nil {
 		return err
@@ -128,7 +135,7 @@ func measure(ctx context.Context, s *storage.Store, h *heal.Healer, key series.K
 	return nil
 }
 
-// foundIn writes bars over those of a series, and returns the slots that a rule
+// foundIn writes bars into an empty series, and returns the slots that a rule
 // finds.
 func foundIn(ctx context.Context, s *storage.Store, h *heal.Healer, key series.Key, c *series.Columns, rule string) (found []series.Run, err error) {
 	if _, err := s.Write(ctx, key, healtest.Clone(c), storage.WriteOptions{OnConflict: storage.Replace}); err != nil {

@@ -89,7 +89,50 @@ func Faults() []Fault {
 			}
 			return 10
 		}},
+		{"twelve flat bars, and five that are missing", "flat_before_hole", func(_ *rand.Rand, c *series.Columns, i int) int {
+			if i+18 >= c.Len() || c.Time[i+11]-c.Time[i-1] != 12*(c.Time[i]-c.Time[i-1]) || c.Time[i-1]-c.Time[i-2] != c.Time[i]-c.Time[i-1] {
+				return 0 // a hole is there already
+			}
+			for k := i; k < i+12; k++ {
+				p := c.Close[i-1]
+				c.Open[k], c.High[k], c.Low[k], c.Close[k], c.Volume[k] = p, p, p, p, 0
+			}
+			c.Time = slices.Delete(c.Time, i+12, i+17)
+			for _, col := range [...]*[]float64{&c.Open, &c.High, &c.Low, &c.Close, &c.Volume} {
+				*col = slices.Delete(*col, i+12, i+17)
+			}
+			return 12
+		}},
+		{"days before that a split did not change", "split", func(r *rand.Rand, c *series.Columns, i int) int {
+			ratio := []float64{4, 0.25}[r.IntN(2)]
+			for k := range i {
+				all(c, k, ratio)
+				c.Volume[k] /= ratio
+			}
+			return 1
+		}},
+		{"another company's bars 90 days before", "ticker_reuse", func(_ *rand.Rand, c *series.Columns, i int) int {
+			for k := range i {
+				all(c, k, 7)
+				c.Time[k] -= 90 * series.Day
+			}
+			return 1
+		}},
 	}
+}
+
+// Daily reports whether the damage shows in days only.
+func (f Fault) Daily() bool { return f.Rule == "split" }
+
+// Days returns bars with the times of days since 1990: a walk of minutes becomes
+// one of days.
+func Days(c *series.Columns) *series.Columns {
+	const from series.Time = 631_152_000_000 // 1990-01-01
+	out := Clone(c)
+	for i, t := range c.Time {
+		out.Time[i] = from + (t-c.Time[0])/series.Minute*series.Day
+	}
+	return out
 }
 
 // Walk is a random walk of n minutes from a time on, in cents, of which a share
@@ -117,16 +160,16 @@ func Clone(c *series.Columns) *series.Columns {
 }
 
 // Apply damages a copy of c in n places, at least 600 bars apart from each other,
-// and returns it with the bars that were changed. Of a fault that changes all
-// that follows there is one place.
+// and returns it with the bars that were changed. Of a fault that gives
+// all that follows another level there is one place.
 func Apply(r *rand.Rand, c *series.Columns, f Fault, n int) (*series.Columns, []int) {
 	out := Clone(c)
 	var changed []int
-	if f.Rule == "unit_switch" {
+	if f.Rule == "unit_switch" || f.Rule == "ticker_reuse" {
 		n = 1
 	}
 	step := max(600, c.Len()/(n+1))
-	for i := step; i < c.Len()-200 && n > 0; i += step {
+	for i := step; i < out.Len()-200 && n > 0; i += step {
 		at := i + r.IntN(100)
 		k := f.Damage(r, out, at)
 		for j := at; j < at+k; j++ {
