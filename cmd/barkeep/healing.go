@@ -10,6 +10,7 @@ import (
 	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/heal/healpool"
 	"github.com/barkeepdb/barkeep/heal/healstore"
+	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
 )
 
@@ -25,8 +26,9 @@ func (a *app) newHealing(s *storage.Store, pool *fetch.Pool) (*healing, error) {
 	if pool != nil {
 		o.Source = healpool.New(healpool.Options{
 			Pool: pool, Proxies: a.cfg.Proxies,
-			Named: func(symbol string) []string { m, _ := s.Symbol(symbol); return m.Sources },
-			Venue: func(symbol string) string { return storedVenue(s, symbol) },
+			Named:    func(symbol string) []string { m, _ := s.Symbol(symbol); return m.Sources },
+			Venue:    func(symbol string) string { return storedVenue(s, symbol) },
+			Adjusted: func(symbol string) series.Adjust { m, _ := s.Symbol(symbol); return m.Adjusted },
 		})
 	}
 	h, err := heal.New(o)

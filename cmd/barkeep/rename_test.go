@@ -106,3 +106,48 @@ func TestRenamed(t *testing.T) {
 		t.Errorf("names were asked for when they were not right: %q %q", early, late)
 	}
 }
+
+// TestAdjustedAlike: prices that are freed of splits are not healed with those
+// that were traded, and the refusal says why.
+func TestAdjustedAlike(t *testing.T) {
+	now := series.TimeOf(time.Now()) / series.Hour * series.Hour
+	key := series.Key{Symbol: "COIN/USDT", Interval: series.Interval1m}
+	truth := minutesOf(500, now)
+	web := httptest.NewServer(fetchtest.Vendor("binance-spot", &fetchtest.Market{
+		Symbol: "COINUSDT", Bars: map[series.Interval]*series.Columns{series.Interval1m: truth}, Now: func() series.Time { return series.TimeOf(time.Now()) },
+	}))
+	defer web.Close()
+	for adjusted, want := range map[series.Adjust]string{
+		series.AdjustNone:  "100 bars written",
+		series.AdjustSplit: "the stored prices of COIN/USDT are adjusted (split), and those of binance-spot are not so",
+	} {
+		data := t.TempDir()
+		s, err := storage.Open(data, storage.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ours series.Columns
+		for i := range truth.Time {
+			if i < 200 || i >= 300 {
+				ours.Append(truth.Bar(i))
+			}
+		}
+		if _, err := s.Write(t.Context(), key, &ours, storage.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SetSymbol(key.Symbol, storage.Symbol{Sources: []string{"binance-spot"}, Adjusted: adjusted}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		config := filepath.Join(data, "barkeep.yaml")
+		if err := os.WriteFile(config, []byte(fmt.Sprintf("data_healing: {strategy: sources_only}\nendpoints: {crypto: [{name: v, url: %q, provider: binance-spot, allow_private: true}]}\n", web.URL)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, out, errs := run(t, "", "repair", "--symbol", key.Symbol, "--interval", "1m", "--to", now.String(), "--max-bars", "10000", "--max-share", "1", "--data", data, "--config", config)
+		if !strings.Contains(out+errs, want) {
+			t.Errorf("adjusted %s: no %q in\n%s%s", adjusted, want, out, errs)
+		}
+	}
+}

@@ -25,9 +25,12 @@ type Source struct {
 	pool *fetch.Pool
 	// named returns the sources that a symbol names, PROVIDER or PROVIDER=SYMBOL,
 	// in the order in which they are asked.
-	named   func(symbol string) []string
-	venue   func(symbol string) string
-	proxies bool
+	named func(symbol string) []string
+	venue func(symbol string) string
+	// adjusted returns what the stored prices of a symbol were freed of; nil and
+	// AdjustNone are not known, or nothing.
+	adjusted func(symbol string) series.Adjust
+	proxies  bool
 	// patience is how long one page may wait for an endpoint.
 	patience time.Duration
 	now      func() time.Time
@@ -44,6 +47,10 @@ type Options struct {
 	// Venue returns who said the bars that are stored of a symbol: a provider or
 	// a venue. It is asked where Named names none.
 	Venue func(symbol string) string
+	// Adjusted returns what the stored prices of a symbol were freed of: only
+	// sources that do the same are asked then. AdjustNone asks all that are like
+	// the first.
+	Adjusted func(symbol string) series.Adjust
 	// Proxies allows other venues than that of the first source.
 	Proxies bool
 	// Patience is how long a page may wait for an endpoint; 0 stands for ten
@@ -53,7 +60,7 @@ type Options struct {
 
 // New returns a source over a pool.
 func New(o Options) *Source {
-	s := &Source{pool: o.Pool, named: o.Named, proxies: o.Proxies, patience: o.Patience, now: time.Now}
+	s := &Source{pool: o.Pool, named: o.Named, adjusted: o.Adjusted, proxies: o.Proxies, patience: o.Patience, now: time.Now}
 	if s.named == nil {
 		s.named = func(string) []string { return nil }
 	}
@@ -110,6 +117,24 @@ func (s *Source) sources(symbol string) ([]dated, error) {
 			grade = fetch.Mirror
 		}
 		out = append(out, dated{fetch.Source{Provider: p.Info().Name, Symbol: own, Grade: grade}, ref.From, ref.To})
+	}
+	return out, nil
+}
+
+// alike leaves the sources whose prices are adjusted as the stored ones are, if
+// that is said: a raw price between adjusted ones looks like a crash.
+func (s *Source) alike(symbol string, list []dated) ([]dated, error) {
+	if s.adjusted == nil {
+		return list, nil
+	}
+	is := s.adjusted(symbol)
+	want, ok := map[series.Adjust]fetch.Adjustment{series.AdjustSplit: fetch.SplitAdjusted, series.AdjustAll: fetch.FullyAdjusted}[is]
+	if !ok {
+		return list, nil
+	}
+	out := slices.DeleteFunc(slices.Clone(list), func(x dated) bool { return s.pool.Provider(x.Provider).Info().Adjusted != want })
+	if len(out) == 0 {
+		return nil, fmt.Errorf("the stored prices of %s are adjusted (%s), and those of %s are not so: name a source that adjusts alike, or store raw bars", symbol, is, list[0].Provider)
 	}
 	return out, nil
 }
@@ -230,6 +255,9 @@ func (s *Source) Reach(_ context.Context, key series.Key) (heal.Reach, error) {
 func (s *Source) Fetch(ctx context.Context, key series.Key, span series.Span, avoid []string, give func(heal.Answer) error) (heal.Outcome, error) {
 	list, err := s.sources(key.Symbol)
 	if err != nil {
+		return heal.Outcome{Unanswered: []series.Span{span}, Why: err.Error()}, err
+	}
+	if list, err = s.alike(key.Symbol, list); err != nil {
 		return heal.Outcome{Unanswered: []series.Span{span}, Why: err.Error()}, err
 	}
 	list = slices.DeleteFunc(list, func(x dated) bool { return slices.Contains(avoid, x.Provider) })
