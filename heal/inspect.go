@@ -3,6 +3,7 @@ package heal
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -158,6 +159,20 @@ func (in *inspector) reach(ctx context.Context, st Store, at series.Slot, dir in
 }
 
 func appendBars(dst, src *series.Columns, i, j int) {
+	if j <= i {
+		return
+	}
+	// Quote volumes are there or not, stretch by stretch.
+	if n := dst.Len(); len(src.QuoteVolume) > 0 {
+		for len(dst.QuoteVolume) < n {
+			dst.QuoteVolume = append(dst.QuoteVolume, math.NaN())
+		}
+		dst.QuoteVolume = append(dst.QuoteVolume, src.QuoteVolume[i:j]...)
+	} else if len(dst.QuoteVolume) > 0 {
+		for range j - i {
+			dst.QuoteVolume = append(dst.QuoteVolume, math.NaN())
+		}
+	}
 	dst.Time = append(dst.Time, src.Time[i:j]...)
 	dst.Open, dst.High = append(dst.Open, src.Open[i:j]...), append(dst.High, src.High[i:j]...)
 	dst.Low, dst.Close = append(dst.Low, src.Low[i:j]...), append(dst.Close, src.Close[i:j]...)
@@ -195,7 +210,7 @@ func (in *inspector) take(found []Finding) error {
 // joins reports whether neighbouring bars of a rule are one finding.
 func joins(rule string) bool {
 	switch rule {
-	case "stale", "flat_before_hole", "look_ahead_fill", "swapped_columns", "sign", "non_finite", "idle_move":
+	case "stale", "flat_before_hole", "look_ahead_fill", "swapped_columns", "swapped_volumes", "sign", "non_finite", "idle_move":
 		return true
 	}
 	return false

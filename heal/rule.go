@@ -94,7 +94,7 @@ func (w *Window) Report(i, j int, proposed []ProposedBar, format string, args ..
 
 // rules are those that are built in, in the order in which they run.
 var rules = []*Rule{
-	&ruleNonFinite, &ruleOHLC, &ruleSign, &ruleVolume, &ruleScale, &ruleUnit, &ruleSplit, &ruleSwapped, &ruleWick,
+	&ruleNonFinite, &ruleOHLC, &ruleSign, &ruleVolume, &ruleScale, &ruleUnit, &ruleSplit, &ruleSwapped, &ruleSwappedVolumes, &ruleWick,
 	&ruleSpike, &ruleStale, &ruleFlatBeforeHole, &ruleIdle, &ruleLookAhead, &ruleReuse,
 }
 

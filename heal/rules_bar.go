@@ -125,6 +125,30 @@ var ruleIdle = Rule{
 	},
 }
 
+var ruleSwappedVolumes = Rule{
+	ID: "swapped_volumes", Version: 1, Severity: Suspicious, Action: FlagOnly,
+	Finds:     "the quote volume in the place of the volume, and the other way round",
+	Threshold: "quote volume by volume is not between low and high, with 1% to spare, and volume by quote volume is; prices between 0.5 and 2, where both look alike, are left out",
+	Source:    "arithmetic: quote volume by volume is the average price of a bar; passivbot takes a volume far above the price for a quote volume",
+	False:     "inverse contracts, of which the volume is in dollars and the quote volume in coins",
+	Check: func(w *Window) {
+		c := w.Bars
+		if len(c.QuoteVolume) == 0 {
+			return
+		}
+		for i := w.From; i < w.To; i++ {
+			v, q := c.Volume[i], c.QuoteVolume[i]
+			l, h := 0.99*c.Low[i], 1.01*c.High[i]
+			if !(v > 0 && q > 0 && l > 0) || l <= 2 && h >= 0.5 {
+				continue // a quote volume that nobody said is none of them
+			}
+			if at, swapped := q/v, v/q; (at < l || at > h) && swapped >= l && swapped <= h {
+				w.Report(i, i+1, nil, "the quote volume by the volume is %.6g; the other way round it is %.6g, between low %v and high %v", at, swapped, c.Low[i], c.High[i])
+			}
+		}
+	},
+}
+
 var ruleWick = Rule{
 	ID: "wick", Version: 1, Severity: Suspicious, Action: NeedsWitness,
 	Finds:     "a high or a low that is far outside of everything around it",

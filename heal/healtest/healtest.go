@@ -98,10 +98,27 @@ func Faults() []Fault {
 				c.Open[k], c.High[k], c.Low[k], c.Close[k], c.Volume[k] = p, p, p, p, 0
 			}
 			c.Time = slices.Delete(c.Time, i+12, i+17)
-			for _, col := range [...]*[]float64{&c.Open, &c.High, &c.Low, &c.Close, &c.Volume} {
-				*col = slices.Delete(*col, i+12, i+17)
+			for _, col := range [...]*[]float64{&c.Open, &c.High, &c.Low, &c.Close, &c.Volume, &c.QuoteVolume} {
+				if len(*col) > 0 {
+					*col = slices.Delete(*col, i+12, i+17)
+				}
 			}
 			return 12
+		}},
+		{"thirty bars with volume and quote volume exchanged", "swapped_volumes", func(_ *rand.Rand, c *series.Columns, i int) int {
+			if l := c.Low[i]; l < 4 && l > 0.25 {
+				return 0 // both look alike
+			}
+			for len(c.QuoteVolume) < c.Len() {
+				c.QuoteVolume = append(c.QuoteVolume, math.NaN())
+			}
+			for k := i; k < i+30; k++ {
+				if c.Volume[k] == 0 {
+					return k - i
+				}
+				c.Volume[k], c.QuoteVolume[k] = c.Volume[k]*(c.High[k]+c.Low[k])/2, c.Volume[k]
+			}
+			return 30
 		}},
 		{"days before that a split did not change", "split", func(r *rand.Rand, c *series.Columns, i int) int {
 			ratio := []float64{4, 0.25}[r.IntN(2)]
@@ -155,7 +172,7 @@ func Walk(r *rand.Rand, from series.Time, n int, share float64) *series.Columns 
 func Clone(c *series.Columns) *series.Columns {
 	return &series.Columns{
 		Time: slices.Clone(c.Time), Open: slices.Clone(c.Open), High: slices.Clone(c.High), Low: slices.Clone(c.Low),
-		Close: slices.Clone(c.Close), Volume: slices.Clone(c.Volume),
+		Close: slices.Clone(c.Close), Volume: slices.Clone(c.Volume), QuoteVolume: slices.Clone(c.QuoteVolume),
 	}
 }
 
