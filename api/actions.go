@@ -46,7 +46,32 @@ func (a CompanyAction) newID() string {
 // like reports whether two sources say the same of one action.
 func (a CompanyAction) like(b CompanyAction) bool {
 	near := func(x, y float64) bool { return math.Abs(x-y) <= 1e-6*max(x, y) }
-	return near(a.Ratio, b.Ratio) && near(a.Amount, b.Amount)
+	return near(a.Ratio, b.Ratio) && near(a.Amount, b.Amount) && a.Currency == b.Currency
+}
+
+// apart is how far the dates of one action lie apart where sources disagree
+// about it: more than that, and they are two.
+const apart = 5 * series.Day
+
+// redated finds actions that one source has on another date than a second one,
+// which has nothing on that of the first: one action, that would count twice.
+func redated(list []CompanyAction) (out []actionConflict) {
+	has := func(a CompanyAction, source string) bool {
+		return slices.ContainsFunc(list, func(b CompanyAction) bool {
+			return b.Source == source && b.Symbol == a.Symbol && b.Kind == a.Kind && b.Ex == a.Ex
+		})
+	}
+	for i, a := range list {
+		for _, b := range list[i+1:] {
+			if b.Symbol != a.Symbol || b.Ex-a.Ex > apart {
+				break // they are by symbol and date
+			}
+			if b.Kind == a.Kind && b.Ex != a.Ex && b.Source != a.Source && !has(a, b.Source) && !has(b, a.Source) {
+				out = append(out, actionConflict{Symbol: a.Symbol, Kind: a.Kind, Ex: a.Ex, IDs: []string{a.ID, b.ID}})
+			}
+		}
+	}
+	return out
 }
 
 // actionsOf are the actions of a symbol by date; an empty one stands for all.
@@ -97,7 +122,7 @@ func actionConflicts(list []CompanyAction) []actionConflict {
 		}
 		i = j
 	}
-	return out
+	return append(out, redated(list)...)
 }
 
 // getActions lists what companies did.
@@ -265,6 +290,11 @@ func (s *Server) adjust(ctx context.Context, v view, src source, how series.Adju
 
 // keeps is what a dividend leaves of the prices before it.
 func keeps(ctx context.Context, v view, src source, a CompanyAction, at series.Time) (float64, error) {
+	if a.Currency != "" {
+		return 0, &Error{http.StatusConflict, "cannot_adjust", fmt.Sprintf(
+			"the dividend of %v %s on %s is in another currency than the prices: write it in theirs, without currency, or ask with adjust=split (%s)",
+			a.Amount, a.Currency, a.Ex.Std().Format(time.DateOnly), a.ID), "adjust"}
+	}
 	last := a.Close
 	if last == 0 {
 		read := func(span series.Span) rows {

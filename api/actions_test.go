@@ -157,6 +157,20 @@ func TestAdjustRefuses(t *testing.T) {
 	if r, body := askWith(t, s, "/v1/bars?symbol=AAPL&interval=1d&adjust=all"); r.StatusCode != http.StatusConflict || !strings.Contains(string(body), "not below the price") {
 		t.Errorf("%s %s", r.Status, body)
 	}
+	// One in another currency than the prices.
+	if code, text := post(`{"symbol":"AAPL","source":"s0","actions":[{"kind":"dividend","ex":"2020-08-07","amount":4,"currency":"JPY"}]}`); code != http.StatusOK {
+		t.Fatal(text)
+	}
+	if r, body := askWith(t, s, "/v1/bars?symbol=AAPL&interval=1d&adjust=all"); r.StatusCode != http.StatusConflict || !strings.Contains(string(body), "another currency") {
+		t.Errorf("%s %s", r.Status, body)
+	}
+	// The split of another source on another day is the same split.
+	if code, text := post(`{"symbol":"AAPL","source":"late","actions":[{"kind":"split","ex":"2020-09-02","ratio":4}]}`); code != http.StatusOK {
+		t.Fatal(text)
+	}
+	if r, body := askWith(t, s, "/v1/bars?symbol=AAPL&interval=1d&adjust=split"); r.StatusCode != http.StatusConflict || !strings.Contains(string(body), "different things") {
+		t.Errorf("a split on two days: %s %s", r.Status, body)
+	}
 	// What is stored is adjusted already.
 	if code, text := control(t, s, http.MethodPut, "/v1/symbols/AAPL", `{"calendar":"XNYS","adjusted":"split"}`); code != http.StatusOK || !strings.Contains(text, `"adjusted":"split"`) {
 		t.Fatal(text)

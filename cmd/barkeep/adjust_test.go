@@ -13,13 +13,47 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
 )
+
+// TestFetchDeclares: the first bars of a vendor that adjusts make the symbol say
+// so, and no others come beside them.
+func TestFetchDeclares(t *testing.T) {
+	s, err := storage.Open(t.TempDir(), storage.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := series.Key{Symbol: "X", Interval: series.Interval1d}
+	to := &storeSink{store: s, key: key}
+	b := &storeBars{app: &app{}, key: key}
+	if err := b.declare(t.Context(), to, "yahoo"); err != nil {
+		t.Fatal(err)
+	}
+	if m, _ := s.Symbol("X"); m.Adjusted != series.AdjustSplit {
+		t.Errorf("the symbol says %s, want split", m.Adjusted)
+	}
+	var c series.Columns
+	c.Append(series.NewBar(series.Day, 1, 2, 0.5, 1, 1))
+	if _, err := s.Write(t.Context(), key, &c, storage.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for provider, ok := range map[string]bool{"yahoo": true, "binance-spot": false, "stooq": false} {
+		if err := b.declare(t.Context(), to, provider); (err == nil) != ok {
+			t.Errorf("%s beside split-adjusted bars: %v", provider, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // TestAdjustReal adjusts real prices by real actions and compares them with what
 // others made of them: Lean's raw days by its factor files, and Yahoo's closes,
 // which are freed of splits, by their dividends, with Yahoo's adjusted closes.
 func TestAdjustReal(t *testing.T) {
-	dir := cmp.Or(os.Getenv("BARKEEP_TESTDATA"), filepath.Join("..", "..", "..", "shared", "data"))
+	dir := cmp.Or(testData, filepath.Join("..", "..", "..", "shared", "data"))
 	lean := filepath.Join(dir, "lean", "equity", "usa")
 	if _, err := os.Stat(lean); err != nil {
 		t.Skipf("no real market data, give its folder in BARKEEP_TESTDATA: %v", err)

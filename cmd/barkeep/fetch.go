@@ -18,6 +18,7 @@ import (
 	"github.com/barkeepdb/barkeep/fetch"
 	"github.com/barkeepdb/barkeep/fetch/vendors"
 	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
 )
 
 func (a *app) providersCommand() *cobra.Command {
@@ -335,10 +336,53 @@ func (s *storeBars) put(ctx context.Context, b fetch.Batch) error {
 			return err
 		}
 	}
+	if s.sinks[b.Provider] == nil {
+		if err := s.declare(ctx, to, b.Provider); err != nil {
+			return err
+		}
+	}
 	s.sinks[b.Provider] = to
 	res, err := to.write(ctx, b.Bars, nil)
 	s.written, s.known, s.differ = s.written+res.written, s.known+res.unchanged, s.differ+res.conflicts
 	return err
+}
+
+// declare sees to it that the symbol says what its prices were freed of, which
+// nobody could tell later: adjusting them again would be wrong without a sign. A
+// symbol with bars keeps what it says, and others are refused.
+func (s *storeBars) declare(ctx context.Context, to sink, provider string) error {
+	is := map[fetch.Adjustment]series.Adjust{fetch.SplitAdjusted: series.AdjustSplit, fetch.FullyAdjusted: series.AdjustAll}[vendors.ByName(provider).Info().Adjusted]
+	var said series.Adjust
+	switch x := to.(type) {
+	case *storeSink:
+		m, _ := x.store.Symbol(s.key.Symbol)
+		said = m.Adjusted
+		all, err := x.store.Series()
+		if err != nil {
+			return err
+		}
+		if is != said && !slices.ContainsFunc(all, func(i storage.Info) bool { return i.Symbol == s.key.Symbol && i.Bars > 0 }) {
+			m.Adjusted = is
+			return x.store.SetSymbol(s.key.Symbol, m)
+		}
+	case *serverSink:
+		// A symbol that is not known says nothing; a server that does not answer
+		// takes no bars either.
+		if body, err := x.get(ctx, "/v1/symbols/"+s.key.Symbol, nil); err == nil {
+			var m struct {
+				Adjusted series.Adjust `json:"adjusted"`
+			}
+			if err := errors.Join(json.NewDecoder(body).Decode(&m), body.Close()); err != nil {
+				return err
+			}
+			said = m.Adjusted
+		}
+	}
+	if is != said {
+		return fmt.Errorf("the prices of %s are adjusted: %s, and those of %s: %s. To keep both would mix them: store them under another symbol, or say \"adjusted\":%q in PUT /v1/symbols/%s before its first bar",
+			provider, is, s.key.Symbol, said, is, s.key.Symbol)
+	}
+	return nil
 }
 
 func (s *storeBars) end() error {

@@ -37,7 +37,7 @@ func TestFolderHeals(t *testing.T) {
 		t.Run(x.file, func(t *testing.T) {
 			folder := x.dir
 			if folder != made {
-				source := filepath.Join(cmp.Or(os.Getenv("BARKEEP_TESTDATA"), filepath.Join("..", "..", "..", "shared", "data")), x.dir, x.file)
+				source := filepath.Join(cmp.Or(testData, filepath.Join("..", "..", "..", "shared", "data")), x.dir, x.file)
 				b, err := os.ReadFile(source)
 				if err != nil {
 					t.Skipf("no real market data, give its folder in BARKEEP_TESTDATA: %v", err)

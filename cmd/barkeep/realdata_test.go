@@ -40,7 +40,7 @@ var realDiffers = map[string]struct {
 // rows, gaps and missing bars that another program measured, on the 24x7 grid.
 // A second import writes nothing.
 func TestRealFiles(t *testing.T) {
-	dir := cmp.Or(os.Getenv("BARKEEP_TESTDATA"), filepath.Join("..", "..", "..", "shared", "data"))
+	dir := cmp.Or(testData, filepath.Join("..", "..", "..", "shared", "data"))
 	raw, err := os.ReadFile(filepath.Join(dir, "MEASURED.json"))
 	if err != nil {
 		t.Skipf("no real market data, give its folder in BARKEEP_TESTDATA: %v", err)

@@ -43,7 +43,7 @@ var gappyFiles = []struct {
 // slot traded, in the others half of them or none. The series is then what the
 // vendor has, bar for bit, and what did not trade is not called missing.
 func TestRealFilesAreHealed(t *testing.T) {
-	dir := cmp.Or(os.Getenv("BARKEEP_TESTDATA"), filepath.Join("..", "..", "..", "shared", "data"))
+	dir := cmp.Or(testData, filepath.Join("..", "..", "..", "shared", "data"))
 	if _, err := os.Stat(dir); err != nil {
 		t.Skipf("no real market data, give its folder in BARKEEP_TESTDATA: %v", err)
 	}

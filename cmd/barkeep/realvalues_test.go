@@ -22,7 +22,7 @@ import (
 // a bar is afterwards as it was or as the mended file says, never a third thing.
 // It prints what was found, repaired and left.
 func TestRealValues(t *testing.T) {
-	dir := filepath.Join(cmp.Or(os.Getenv("BARKEEP_TESTDATA"), filepath.Join("..", "..", "..", "shared", "data")), "yfinance-repair")
+	dir := filepath.Join(cmp.Or(testData, filepath.Join("..", "..", "..", "shared", "data")), "yfinance-repair")
 	fixed, err := filepath.Glob(filepath.Join(dir, "*-fixed.csv"))
 	if err != nil || len(fixed) == 0 {
 		t.Skipf("no real market data, give its folder in BARKEEP_TESTDATA: %v", err)
@@ -109,7 +109,7 @@ func TestRealValues(t *testing.T) {
 // TestRealExtremes inspects true extremes: nothing that changes bars by itself
 // finds anything in them, and a repair without sources changes nothing.
 func TestRealExtremes(t *testing.T) {
-	dir := cmp.Or(os.Getenv("BARKEEP_TESTDATA"), filepath.Join("..", "..", "..", "shared", "data"))
+	dir := cmp.Or(testData, filepath.Join("..", "..", "..", "shared", "data"))
 	var files []string
 	for _, pattern := range []string{"yfinance-repair/*no-bad-divs.csv", "ejtrader/*.csv", "lean/equity/usa/daily/*.zip"} {
 		list, err := filepath.Glob(filepath.Join(dir, pattern))

@@ -7,7 +7,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// testData is the folder of real files that BARKEEP_TESTDATA names. The program
+// itself knows no such setting, and would say so.
+var testData = os.Getenv("BARKEEP_TESTDATA")
+
 func TestMain(m *testing.M) {
+	if err := os.Unsetenv("BARKEEP_TESTDATA"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"barkeep": func() { os.Exit(Main()) }})
 }
 
