@@ -87,6 +87,19 @@ func (p *pebbleEngine) checkTables() (damaged []string, err error) {
 			damaged = append(damaged, t.path)
 		}
 	}
+	if len(damaged) == 0 {
+		return nil, nil
+	}
+	// Compactions go on meanwhile, and put away the tables that they replace: only
+	// what is needed still, after it was looked at, is damaged.
+	needed, err := p.tablePaths()
+	if err != nil {
+		return nil, err
+	}
+	damaged = slices.DeleteFunc(damaged, func(path string) bool {
+		_, ok := slices.BinarySearch(needed, path)
+		return !ok
+	})
 	slices.Sort(damaged)
 	return slices.Compact(damaged), nil
 }
@@ -103,6 +116,9 @@ func (p *pebbleEngine) tableFits(t liveTable) (bool, error) {
 	}
 	f, err := p.fs.Open(t.path)
 	if err != nil {
+		if isNotExist(err) {
+			err = nil
+		}
 		return false, err
 	}
 	defer f.Close()

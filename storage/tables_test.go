@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -88,6 +89,74 @@ func TestRepairTableMerge(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// hookFS calls stat before each Stat.
+type hookFS struct {
+	vfs.FS
+	stat func(path string)
+}
+
+func (h *hookFS) Stat(path string) (vfs.FileInfo, error) {
+	h.stat(path)
+	return h.FS.Stat(path)
+}
+
+// TestCheckTablesMoved looks at tables while a compaction puts them away.
+func TestCheckTablesMoved(t *testing.T) {
+	fs := busyStore(t, 31, 60)
+	p := rawOpen(t, fs)
+	defer p.Close()
+	for _, k := range []byte{1, 254} { // a compaction has to rewrite what lies between
+		if err := p.db.Set([]byte{k}, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := p.tablePaths()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := func() bool {
+		return slices.ContainsFunc(before, func(path string) bool {
+			_, err := fs.Stat(path)
+			return isNotExist(err)
+		})
+	}
+	h := &hookFS{FS: p.fs}
+	h.stat = func(string) {
+		h.stat = func(string) {}
+		if err := p.db.Compact(t.Context(), []byte{0}, []byte{255}, false); err != nil {
+			t.Error(err)
+		}
+		for range 500 {
+			if gone() {
+				return
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+	p.fs = h
+	bad, err := p.checkTables()
+	if err != nil || len(bad) > 0 {
+		t.Errorf("%q are called damaged, %v", bad, err)
+	}
+	if !gone() {
+		t.Error("no table was put away: the test shows nothing")
+	}
+	// What is missing and needed is damaged.
+	now, err := p.tablePaths()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.Remove(now[0]); err != nil {
+		t.Fatal(err)
+	}
+	if bad, err := p.checkTables(); err != nil || !slices.Equal(bad, now[:1]) {
+		t.Errorf("%q are called damaged, must be %q; %v", bad, now[:1], err)
 	}
 }
 
