@@ -183,8 +183,24 @@ type candidate struct {
 	most int
 	// reach is the first moment for which the vendor has bars.
 	reach series.Time
+	// ripe is the time before which bars must have ended to be given, and young
+	// why.
+	ripe  series.Time
+	young *Error
 	out   *Error // why it is not asked any more, or not before its RetryAt
 	why   *Error // its last error, until it answers
+}
+
+// withhold leaves what ends at ripe or later out of what c is asked for.
+func (c *candidate) withhold(ripe, delay series.Time, why string) {
+	if ripe < c.ripe {
+		age := time.Duration(delay) * time.Millisecond
+		c.ripe = ripe
+		c.young = &Error{
+			Kind: NotEntitled, Provider: c.e.info.Name, Endpoint: c.e.Name, RetryAt: time.Now().Add(age),
+			Message: fmt.Sprintf("bars younger than %v are for other plans: %s", age.Round(time.Minute), why),
+		}
+	}
 }
 
 // wholeSpan is how many bars are asked of a vendor that names no bound: enough
@@ -227,6 +243,10 @@ func (p *Pool) candidates(a Ask) (list []*candidate, causes []*Error) {
 				c.most = wholeSpan
 			}
 			c.reach = p.reach(e, a.Interval)
+			c.ripe = series.MaxTime
+			if d := e.withheld(time.Now()); d > 0 {
+				c.withhold(p.clocks.now(e.host.name)-d, d, "it did not give the newest bars a moment ago")
+			}
 			list = append(list, c)
 		}
 		if !found {

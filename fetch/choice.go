@@ -84,6 +84,9 @@ func (x *window) part(c *candidate) series.Run {
 		if c.reach > series.MinTime {
 			r.From = max(r.From, x.g.SlotFrom(c.reach-x.g.shift))
 		}
+		if c.ripe < series.MaxTime {
+			r.To = min(r.To, x.g.slot(c.ripe)) // the slot that holds it has not ended before
+		}
 		if !r.Empty() {
 			r.To = min(r.To, r.From+series.Slot(c.most))
 			return r
@@ -119,6 +122,9 @@ func (c *candidate) cause(p *Pool) *Error {
 	}
 	if d := p.blocked(c.e, ""); d != nil {
 		return d.of(c.e)
+	}
+	if c.why == nil {
+		return c.young
 	}
 	return c.why
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // Endpoint is one base URL of one provider.
@@ -77,6 +79,31 @@ type endpoint struct {
 	own    *limiter // nil without a limit of its own
 	stats  *stats
 	order  int // in the configuration
+
+	mu      sync.Mutex // guards what follows
+	delay   series.Time
+	delayAt time.Time
+}
+
+// delayMemory is how long it is remembered that a vendor withholds the newest
+// bars, until it is asked for them again: plans change.
+const delayMemory = time.Hour
+
+// withhold remembers how old bars have to be.
+func (e *endpoint) withhold(now time.Time, delay series.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.delay, e.delayAt = delay, now
+}
+
+// withheld is how old bars have to be, or 0.
+func (e *endpoint) withheld(now time.Time) series.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now.Sub(e.delayAt) > delayMemory {
+		return 0
+	}
+	return e.delay
 }
 
 // host is what is shared by all endpoints of one address.

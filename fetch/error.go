@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/barkeepdb/barkeep/series"
 )
 
 // Kind says what went wrong and so what to do about it.
@@ -63,7 +65,10 @@ type Error struct {
 	// RetryAt is the first moment at which asking again makes sense; zero if
 	// nobody said.
 	RetryAt time.Time
-	Err     error // the cause below; may be nil
+	// Before says, where it is not 0, that only the newest bars are withheld: what
+	// has ended before it can be had at once.
+	Before series.Time
+	Err    error // the cause below; may be nil
 }
 
 // Error says who, what and when to try again.

@@ -226,8 +226,17 @@ type Page struct {
 	// Whole says that all of Spoken was seen, so that it does not begin with the
 	// first row.
 	Whole bool
+	// Zone is where the moments that bars of a session name have its date, if
+	// [Info.Daily] is -1; nil stands for UTC.
+	Zone *time.Location
 	// Refused are rows that could not be read, each with the reason.
 	Refused []Refusal
+}
+
+// Dated is the start, in UTC, of the day that a moment has in a zone.
+func Dated(t series.Time, zone *time.Location) series.Time {
+	y, m, d := t.Std().In(zone).Date()
+	return series.TimeOf(time.Date(y, m, d, 0, 0, 0, 0, time.UTC))
 }
 
 // Row is one bar as a vendor gave it.

@@ -50,6 +50,8 @@ type Conflict struct {
 //
 //   - A time that fits the question only in another unit, lies in the future or
 //     between two slots is refused, never rounded.
+//   - Where bars carry a session date ([Info.Daily]), any moment of a day names
+//     it, of [Page.Zone], and the bar is given the day's start in UTC.
 //   - Rows outside of q.Span are dropped, and so are repetitions. Of two
 //     different rows of one slot one is kept and both are reported.
 //   - Prices must be finite, low the lowest and high the highest, the volume not
@@ -70,6 +72,13 @@ func Settle(info *Info, q Query, p Page, now series.Time) *Settled {
 	}
 	for _, r := range p.Refused {
 		s.refuse(r)
+	}
+	if s.grid.dates && p.Zone != nil {
+		for i := range p.Rows {
+			if t := p.Rows[i].Time; t >= series.MinTime && t <= series.MaxTime {
+				p.Rows[i].Time = Dated(t, p.Zone)
+			}
+		}
 	}
 	order(p.Rows)
 	s.rows(p.Rows)
@@ -165,11 +174,21 @@ func (s *settling) rows(rows []Row) {
 			continue
 		}
 		slot := s.grid.slot(r.Time)
+		r = s.dated(r, slot)
 		for ; i < len(rows) && s.q.Span.Contains(rows[i].Time) && s.grid.on(rows[i].Time) && s.grid.slot(rows[i].Time) == slot; i++ {
-			r = s.either(r, rows[i])
+			r = s.either(r, s.dated(rows[i], slot))
 		}
 		s.row(slot, r)
 	}
+}
+
+// dated gives the bar of a session its date, whatever moment of it the vendor
+// names.
+func (s *settling) dated(r Row, slot series.Slot) Row {
+	if s.grid.dates {
+		r.Time = s.grid.time(slot)
+	}
+	return r
 }
 
 // either keeps one of two rows of one slot.

@@ -251,6 +251,11 @@ func TestSettleLongIntervals(t *testing.T) {
 					forming++
 				}
 			}
+			for n, at := range s.Bars.Time {
+				if c.daily < 0 && at%series.Day != 0 {
+					t.Errorf("bar %d of a session is stamped %s, want its date", n, at)
+				}
+			}
 			if forming != c.forming || len(s.Refused) != c.refused || s.Bars.Len() != len(rows)-c.refused {
 				t.Errorf("%d bars, %d forming, refused %v", s.Bars.Len(), forming, s.Refused)
 			}

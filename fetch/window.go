@@ -324,7 +324,7 @@ func (x *window) fetch(ctx context.Context, c *candidate, part series.Run, patie
 			return nil, err
 		}
 		all.Rows, all.Refused = append(all.Rows, page.Rows...), append(all.Refused, page.Refused...)
-		all.Spoken, all.Next, all.Whole = page.Spoken, page.Next, page.Whole
+		all.Spoken, all.Next, all.Whole, all.Zone = page.Spoken, page.Next, page.Whole, page.Zone
 		if page.Next == "" || len(all.Rows) > maxRows {
 			break // what is cut off is not spoken for, and asked next
 		}
@@ -370,6 +370,13 @@ func (x *window) failed(c *candidate, part series.Run, err error) {
 	case RangeTooBroad:
 		if part.Len() > 1 {
 			c.most = min(c.most, int(part.Len()+1)/2)
+			return
+		}
+	case NotEntitled:
+		if f.Before != 0 && x.g.slot(f.Before) < part.To {
+			delay := x.p.clocks.now(c.e.host.name) - f.Before
+			c.withhold(f.Before, delay, f.Message)
+			c.e.withhold(time.Now(), delay)
 			return
 		}
 	case HistoryExhausted:

@@ -2,6 +2,7 @@
 package alpaca
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -20,10 +21,30 @@ var intervals = map[series.Interval]string{
 
 type alpaca struct{ wire.Vendor }
 
-// Stocks are stocks of the United States, prices as traded, from all exchanges.
-// Without a subscription the newest 15 minutes are not served.
-func Stocks() fetch.Provider {
-	v := provider("alpaca", "Alpaca, stocks", "/v2/stocks/bars", fetch.AuthKey)
+// Stocks are stocks of the United States from all exchanges, prices as traded or
+// adjusted by Alpaca. Without a subscription the newest 15 minutes are not served.
+func Stocks(a fetch.Adjustment) fetch.Provider {
+	word := [...]string{fetch.Unadjusted: "raw", fetch.SplitAdjusted: "split", fetch.FullyAdjusted: "all"}[a]
+	name, title := "alpaca", "Alpaca, stocks"
+	if a != fetch.Unadjusted {
+		name, title = name+"-"+word, title+", "+[...]string{fetch.SplitAdjusted: "freed of splits", fetch.FullyAdjusted: "freed of splits and dividends"}[a]
+	}
+	v := stocks(name, title, "adjustment", word)
+	v.Facts.Adjusted = a
+	return v
+}
+
+// IEX is the part of the stocks' trades that took place at one exchange: a few
+// hundredths of the volume, and newer than a quarter of an hour without a
+// subscription.
+func IEX() fetch.Provider {
+	v := stocks("alpaca-iex", "Alpaca, stocks at IEX", "adjustment", "raw", "feed", "iex")
+	v.Facts.Venue = "IEX"
+	return v
+}
+
+func stocks(name, title string, more ...string) *alpaca {
+	v := provider(name, title, "/v2/stocks/bars", fetch.AuthKey, more...)
 	v.Facts.Venue, v.Facts.Volume, v.Facts.Daily = "US-SIP", fetch.VolumeShares, -1
 	return v
 }
@@ -32,11 +53,15 @@ func Stocks() fetch.Provider {
 func Crypto() fetch.Provider {
 	v := provider("alpaca-crypto", "Alpaca, crypto", "/v1beta3/crypto/us/bars", fetch.AuthOptional)
 	v.Facts.Venue, v.Facts.Empty = "ALPACA", fetch.EmptyOmitted
+	// Its days begin at midnight of Chicago, 05:00 or 06:00 UTC (alpaca-py issue
+	// 169): no days of anybody else's.
+	v.Facts.Intervals = maps.Clone(intervals)
+	maps.DeleteFunc(v.Facts.Intervals, func(i series.Interval, _ string) bool { return !i.Intraday() })
 	v.Symbol = func(base, quote string) string { return base + "/" + quote }
 	return v
 }
 
-func provider(name, title, path string, auth fetch.Auth) *alpaca {
+func provider(name, title, path string, auth fetch.Auth, more ...string) *alpaca {
 	v := &alpaca{}
 	v.Facts = fetch.Info{
 		Name: name, Title: title, Document: "alpacahq/alpaca-docs oas/data/openapi.yaml (read 2025-04)", Hosts: []string{"https://data.alpaca.markets"},
@@ -44,19 +69,16 @@ func provider(name, title, path string, auth fetch.Auth) *alpaca {
 		Limits: []fetch.Limit{{Cost: 200, Window: time.Minute, Scope: fetch.PerKey}},
 	}
 	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
-		form := wire.Form("symbols", q.Symbol, "timeframe", name, "start", q.Span.From.Std().Format(time.RFC3339),
-			"end", (q.Span.To - 1000).Std().Format(time.RFC3339), "limit", "10000", "page_token", q.Cursor)
-		if path == "/v2/stocks/bars" {
-			form += "&adjustment=raw"
-		}
-		return fetch.Request{Path: path, Query: form}, nil
+		pairs := append([]string{"symbols", q.Symbol, "timeframe", name, "start", q.Span.From.Std().Format(time.RFC3339),
+			"end", (q.Span.To - 1000).Std().Format(time.RFC3339), "limit", "10000", "page_token", q.Cursor}, more...)
+		return fetch.Request{Path: path, Query: wire.Form(pairs...)}, nil
 	}
 	layout := wire.Layout{Time: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6, Trades: 7, VWAP: 8, Unit: wire.RFC3339}
 	v.Read = func(q fetch.Query, a fetch.Answer) (fetch.Page, error) {
 		f := wire.Status(a)
 		body, err := wire.Document(a.Body)
 		if err != nil || f != nil {
-			return fetch.Page{}, fault(f, body, err)
+			return fetch.Page{}, fault(f, body, err, a.Time)
 		}
 		bars, ok := wire.Member(body, "bars")
 		if !ok {
@@ -87,7 +109,11 @@ func provider(name, title, path string, auth fetch.Auth) *alpaca {
 	return v
 }
 
-func fault(f *fetch.Error, body []byte, err error) error {
+// delay is how old bars of all exchanges have to be for keys without a
+// subscription.
+const delay = 15 * series.Minute
+
+func fault(f *fetch.Error, body []byte, err error, now series.Time) error {
 	if f == nil {
 		return err
 	}
@@ -95,6 +121,9 @@ func fault(f *fetch.Error, body []byte, err error) error {
 		f.Message = wire.Text(x)
 		if strings.Contains(strings.ToLower(f.Message), "invalid symbol") {
 			f.Kind = fetch.UnknownSymbol
+		}
+		if strings.Contains(f.Message, "querying recent SIP data") {
+			f.Kind, f.Before = fetch.NotEntitled, now-delay-series.Minute // clocks differ
 		}
 	}
 	return f

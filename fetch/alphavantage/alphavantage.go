@@ -5,6 +5,7 @@ package alphavantage
 import (
 	"math"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/barkeepdb/barkeep/fetch"
@@ -37,12 +38,12 @@ func Provider() fetch.Provider {
 		if q.Interval.Intraday() {
 			what = []string{"function", family + "INTRADAY", "interval", name, "outputsize", "full"}
 			if !forex {
-				what = append(what, "month", q.Span.From.Std().Format("2006-01"), "extended_hours", "false", "adjusted", "false")
+				what = append(what, "month", month(q), "extended_hours", "false", "adjusted", "false")
 			}
 		}
 		return fetch.Request{Path: "/query", Query: wire.Form(append(what, who...)...)}, nil
 	}
-	v.Read = func(_ fetch.Query, a fetch.Answer) (fetch.Page, error) {
+	v.Read = func(q fetch.Query, a fetch.Answer) (fetch.Page, error) {
 		f := wire.Status(a)
 		body, err := wire.Document(a.Body)
 		if err != nil || f != nil {
@@ -51,10 +52,43 @@ func Provider() fetch.Provider {
 			}
 			return fetch.Page{}, err
 		}
-		return read(body)
+		p, err := read(body)
+		if err == nil && q.Interval.Intraday() && !strings.Contains(q.Symbol, "/") {
+			p.Next = after(month(q), q.Span.To)
+		}
+		return p, err
 	}
 	v.Alive = fetch.Request{Path: "/query", Query: "function=MARKET_STATUS", Class: "health"}
 	return v
+}
+
+// newYork is where months of bars of minutes begin and end.
+var newYork = sync.OnceValue(func() *time.Location {
+	z, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		return time.UTC // months overlap what is asked less, and the rest is asked again
+	}
+	return z
+})
+
+// month is the one that is asked for: a question is answered a month at a time.
+func month(q fetch.Query) string {
+	if q.Cursor != "" {
+		return q.Cursor
+	}
+	return q.Span.From.Std().In(newYork()).Format("2006-01")
+}
+
+// after is the month that follows, or empty if it begins at to or later.
+func after(month string, to series.Time) string {
+	t, err := time.ParseInLocation("2006-01", month, newYork())
+	if err != nil {
+		return ""
+	}
+	if t = t.AddDate(0, 1, 0); series.TimeOf(t) >= to {
+		return ""
+	}
+	return t.Format("2006-01")
 }
 
 func read(body []byte) (fetch.Page, error) {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/barkeepdb/barkeep/fetch"
 	"github.com/barkeepdb/barkeep/fetch/vendors"
@@ -41,6 +42,8 @@ func truth(i series.Interval, n int, now series.Time, seed uint64) *series.Colum
 var symbols = map[string]string{
 	"binance-spot": "BTCUSDT", "coinbase-exchange": "BTC-USD", "kraken": "XBTUSD", "okx": "BTC-USDT", "bybit": "BTCUSDT", "bitstamp": "btcusd",
 	"bitfinex": "tBTCUSD", "kucoin": "BTC-USDT", "gateio": "BTC_USDT", "hyperliquid": "BTC",
+	"alpaca": "IBM", "alpaca-crypto": "BTC/USD", "polygon": "IBM", "yahoo": "IBM", "tiingo": "IBM", "twelvedata": "IBM", "alphavantage": "IBM",
+	"finnhub": "IBM", "eodhd": "IBM.US", "alpaca-split": "IBM", "alpaca-all": "IBM", "alpaca-iex": "IBM", "polygon-split": "IBM", "tiingo-all": "IBM",
 }
 
 // exchange asks the simulator what the provider asks, page by page.
@@ -53,7 +56,7 @@ func exchange(t *testing.T, h http.Handler, p fetch.Provider, q fetch.Query) (fe
 			return page, err
 		}
 		all.Rows, all.Refused, all.Spoken = append(all.Rows, page.Rows...), append(all.Refused, page.Refused...), page.Spoken
-		all.Whole = page.Whole
+		all.Whole, all.Zone = page.Whole, page.Zone
 		if page.Next == "" {
 			return all, nil
 		}
@@ -90,11 +93,35 @@ func TestConformance(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			for _, i := range []series.Interval{series.Interval1m, series.Interval1h, series.Interval1d} {
-				m := &Market{Symbol: symbols[name], Bars: map[series.Interval]*series.Columns{i: truth(i, 3000, now, 7)}, Now: func() series.Time { return now }}
+				if p.Info().Intervals[i] == "" {
+					continue
+				}
+				c := truth(i, 3000, now, 7)
+				if name == "alphavantage" {
+					c = named(c)
+				}
+				m := &Market{Symbol: symbols[name], Bars: map[series.Interval]*series.Columns{i: c}, Now: func() series.Time { return now }}
 				conform(t, Vendor(name, m), p, m, i)
 			}
 		})
 	}
+}
+
+// named leaves the bars whose time in New York is that of no other: where clocks
+// are set back, an hour comes twice. No exchange there is open then.
+func named(c *series.Columns) *series.Columns {
+	texts := map[string]int{}
+	text := func(n int) string { return c.Time[n].Std().In(newYork()).Format(time.DateTime) }
+	for n := range c.Time {
+		texts[text(n)]++
+	}
+	out := &series.Columns{}
+	for n := range c.Time {
+		if texts[text(n)] == 1 {
+			out.Append(c.Bar(n))
+		}
+	}
+	return out
 }
 
 func conform(t *testing.T, h http.Handler, p fetch.Provider, m *Market, i series.Interval) {
@@ -105,8 +132,15 @@ func conform(t *testing.T, h http.Handler, p fetch.Provider, m *Market, i series
 		keeps = min(keeps, x.Bars)
 	}
 	rnd := rand.New(rand.NewPCG(uint64(i), 2))
-	for try := range 80 {
-		most := min(info.MaxBars, keeps)
+	most := keeps
+	if info.MaxBars > 0 {
+		most = min(most, info.MaxBars)
+	}
+	tries := 80
+	if most > 2000 {
+		tries = 25
+	}
+	for try := range tries {
 		n := 1 + rnd.IntN(most)
 		first := c.Len() - keeps + rnd.IntN(keeps-n+1)
 		switch try {
@@ -129,7 +163,10 @@ func conform(t *testing.T, h http.Handler, p fetch.Provider, m *Market, i series
 	}
 	bad := fetch.Query{Symbol: "NOSUCH", Interval: i, Span: series.Span{From: c.Time[c.Len()-2], To: m.Now()}, Now: m.Now()}
 	var e *fetch.Error
-	if _, err := exchange(t, h, p, bad); !errors.As(err, &e) || e.Kind != fetch.UnknownSymbol {
+	page, err := exchange(t, h, p, bad)
+	if silent := strings.HasPrefix(info.Name, "polygon") || info.Name == "finnhub"; silent && (err != nil || len(page.Rows) > 0) {
+		t.Errorf("an unknown symbol, of which nothing is said, is %v with %d rows", err, len(page.Rows))
+	} else if !silent && (!errors.As(err, &e) || e.Kind != fetch.UnknownSymbol) {
 		t.Errorf("an unknown symbol is %v", err)
 	}
 }
@@ -167,7 +204,8 @@ func same(info *fetch.Info, c *series.Columns, first, n int, now series.Time, i 
 		if w.Volume > 0 {
 			return fmt.Errorf("bar %s is missing", w.Time)
 		}
-		if !empty[w.Time] {
+		young := w.Time+i.Width()+series.Time(info.Grace.Milliseconds()) > now
+		if !empty[w.Time] && !young { // while it may still come, nothing says that it is not there
 			return fmt.Errorf("%s has neither a bar nor is it said to be empty", w.Time)
 		}
 	}
@@ -182,6 +220,9 @@ func same(info *fetch.Info, c *series.Columns, first, n int, now series.Time, i 
 func TestLimits(t *testing.T) {
 	for _, name := range Vendors() {
 		p := vendors.ByName(name)
+		if p.Info().Intervals[series.Interval1m] == "" {
+			continue
+		}
 		m := &Market{Symbol: symbols[name], Bars: map[series.Interval]*series.Columns{series.Interval1m: truth(series.Interval1m, 100, noon, 3)}, Now: func() series.Time { return noon }, Limit: 5}
 		h := Vendor(name, m)
 		q := fetch.Query{Symbol: m.Symbol, Interval: series.Interval1m, Span: series.Span{From: noon - 10*series.Minute, To: noon}, Now: noon}
@@ -204,6 +245,8 @@ func TestLimits(t *testing.T) {
 			want = []fetch.Kind{fetch.RateLimited, fetch.Banned}
 		case "bybit":
 			want = []fetch.Kind{fetch.Banned, fetch.Banned}
+		case "tiingo": // by the hour
+			want = []fetch.Kind{fetch.QuotaExhausted, fetch.QuotaExhausted}
 		}
 		if kinds[0] != want[0] || kinds[4] != want[1] {
 			t.Errorf("%s: %v", name, kinds)

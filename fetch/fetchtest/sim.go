@@ -22,6 +22,15 @@ type Market struct {
 	// Limit answers with the vendor's own words from this many requests a minute
 	// on; 0 never does.
 	Limit int
+	// Denied answers every question for bars as the vendor answers a key that has
+	// no right to them.
+	Denied bool
+	// Delay is how old bars have to be for the plan of the key, where the vendor
+	// has such plans.
+	Delay series.Time
+	// Actions are the splits and dividends that vendors of adjusted prices free
+	// them of. Dividends need Close.
+	Actions []series.Action
 
 	mu       sync.Mutex // guards what follows
 	requests int
@@ -37,18 +46,29 @@ func (m *Market) Requests() int {
 	return m.requests
 }
 
-// Vendors are the names of the simulators, which are those of their providers.
+// Vendors are the names of the providers that have a simulator.
 func Vendors() []string {
 	names := make([]string, 0, len(simulators))
 	for name := range simulators {
+		names = append(names, name)
+	}
+	for name := range routes {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names
 }
 
+// routes are providers that ask the same vendor in another way.
+var routes = map[string]string{
+	"alpaca-split": "alpaca", "alpaca-all": "alpaca", "alpaca-iex": "alpaca", "polygon-split": "polygon", "tiingo-all": "tiingo",
+}
+
 // Vendor returns the simulator of a vendor, or nil if there is none.
 func Vendor(name string, m *Market) http.Handler {
+	if same := routes[name]; same != "" {
+		name = same
+	}
 	v, ok := simulators[name]
 	if !ok {
 		return nil
@@ -61,6 +81,10 @@ func Vendor(name string, m *Market) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		if m.Denied && v.denied != nil {
+			v.denied(w, m, 0)
+			return
+		}
 		v.serve(w, r, m, used)
 	})
 }
@@ -85,23 +109,41 @@ func (m *Market) count() (used, excess int) {
 type vendor struct {
 	serve   func(w http.ResponseWriter, r *http.Request, m *Market, used int)
 	limited func(w http.ResponseWriter, m *Market, excess int)
+	denied  func(w http.ResponseWriter, m *Market, excess int)
 }
 
 var simulators = map[string]vendor{
-	"binance-spot":      {binance, binanceLimited},
-	"coinbase-exchange": {coinbase, words(429, `{"message":"Public rate limit exceeded"}`)},
-	"kraken":            {kraken, words(200, `{"error":["EGeneral:Too many requests"]}`)},
-	"okx":               {okx, words(429, `{"code":"50011","msg":"Too Many Requests","data":[]}`)},
-	"bybit":             {bybit, words(403, `access too frequent`)},
-	"bitstamp":          {bitstamp, words(429, `{"status":"error","reason":"Request limit exceeded"}`)},
-	"bitfinex":          {bitfinex, words(429, `["error",11010,"ratelimit: error"]`)},
-	"kucoin":            {kucoin, words(429, `{"code":"429000","msg":"Too Many Requests"}`)},
-	"gateio":            {gate, words(429, `{"label":"TOO_MANY_REQUESTS","message":"Request Rate limit Exceeded"}`)},
-	"hyperliquid":       {hyperliquid, words(429, `null`)},
+	"binance-spot":      {serve: binance, limited: binanceLimited},
+	"coinbase-exchange": {serve: coinbase, limited: words(429, `{"message":"Public rate limit exceeded"}`)},
+	"kraken":            {serve: kraken, limited: words(200, `{"error":["EGeneral:Too many requests"]}`)},
+	"okx":               {serve: okx, limited: words(429, `{"code":"50011","msg":"Too Many Requests","data":[]}`)},
+	"bybit":             {serve: bybit, limited: words(403, `access too frequent`)},
+	"bitstamp":          {serve: bitstamp, limited: words(429, `{"status":"error","reason":"Request limit exceeded"}`)},
+	"bitfinex":          {serve: bitfinex, limited: words(429, `["error",11010,"ratelimit: error"]`)},
+	"kucoin":            {serve: kucoin, limited: words(429, `{"code":"429000","msg":"Too Many Requests"}`)},
+	"gateio":            {serve: gate, limited: words(429, `{"label":"TOO_MANY_REQUESTS","message":"Request Rate limit Exceeded"}`)},
+	"hyperliquid":       {serve: hyperliquid, limited: words(429, `null`)},
+	"alpaca":            {alpaca, words(429, `{"message":"too many requests."}`), words(403, `{"message":"forbidden."}`)},
+	"alpaca-crypto":     {serve: alpaca, limited: words(429, `{"message":"too many requests."}`)},
+	"polygon":           {polygon, words(429, `{"status":"ERROR","request_id":"1","error":"You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."}`), words(403, `{"status":"NOT_AUTHORIZED","request_id":"1","message":"You are not entitled to this data. Please upgrade your plan at https://polygon.io/pricing"}`)},
+	"yahoo":             {serve: yahoo, limited: text(429, "Edge: Too Many Requests")},
+	"tiingo":            {tiingo, words(429, `{"detail":"Error: You have run over your hourly request allocation. Then upgrade at https://api.tiingo.com/pricing"}`), words(403, `{"detail":"You do not have permission to access this resource"}`)},
+	"twelvedata":        {twelveData, words(200, `{"code":429,"message":"You have run out of API credits for the current minute. 9 API credits were used, with the current limit being 8.","status":"error"}`), words(200, `{"code":403,"message":"This symbol is available starting with Pro plan.","status":"error"}`)},
+	"alphavantage":      {alphaVantage, words(200, `{"Note":"Thank you for using Alpha Vantage! Our standard API call frequency is 5 calls per minute."}`), words(200, `{"Information":"Thank you for using Alpha Vantage! This is a premium endpoint."}`)},
+	"finnhub":           {finnhub, words(429, `{"error":"API limit reached. Please try again later. Remaining Limit: 0"}`), words(403, `{"error":"You don't have access to this resource."}`)},
+	"eodhd":             {eodhd, words(429, `Too Many Requests`), words(403, `Forbidden. Please contact support@eodhistoricaldata.com`)},
 }
 
 func words(status int, body string) func(http.ResponseWriter, *Market, int) {
 	return func(w http.ResponseWriter, _ *Market, _ int) { reply(w, status, body) }
+}
+
+// text is words that are no JSON.
+func text(status int, body string) func(http.ResponseWriter, *Market, int) {
+	return func(w http.ResponseWriter, _ *Market, _ int) {
+		w.Header().Set("Content-Type", "text/plain")
+		reply(w, status, body)
+	}
 }
 
 func reply(w http.ResponseWriter, status int, body string) {

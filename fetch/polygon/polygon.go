@@ -15,9 +15,9 @@ import (
 
 type polygon struct{ wire.Vendor }
 
-// Provider is Polygon: prices as traded. Its limit counts base bars, minutes for
+// Provider is Polygon: prices as traded, or freed of splits. Its limit counts base bars, minutes for
 // everything below a day, so that a question never spans more than a month.
-func Provider() fetch.Provider {
+func Provider(adjusted bool) fetch.Provider {
 	v := &polygon{}
 	v.Facts = fetch.Info{
 		Name: "polygon", Title: "Polygon (Massive)", Venue: "US-SIP", Document: "massive-com/client-python .massive/rest.json (read 2026-07)",
@@ -31,6 +31,9 @@ func Provider() fetch.Provider {
 		Grace: 15 * time.Minute, Auth: fetch.AuthKey,
 		Limits: []fetch.Limit{{Cost: 5, Window: time.Minute, Scope: fetch.PerKey}},
 	}
+	if adjusted {
+		v.Facts.Name, v.Facts.Title, v.Facts.Adjusted = "polygon-split", v.Facts.Title+", freed of splits", fetch.SplitAdjusted
+	}
 	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
 		if q.Cursor != "" {
 			u, err := url.Parse(q.Cursor)
@@ -42,7 +45,7 @@ func Provider() fetch.Provider {
 		return fetch.Request{
 			Path: "/v2/aggs/ticker/" + url.PathEscape(q.Symbol) + "/range/" + name + "/" +
 				strconv.FormatInt(int64(q.Span.From), 10) + "/" + strconv.FormatInt(int64(q.Span.To-1), 10),
-			Query: "adjusted=false&sort=asc&limit=50000",
+			Query: "adjusted=" + strconv.FormatBool(adjusted) + "&sort=asc&limit=50000",
 		}, nil
 	}
 	layout := wire.Layout{Time: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6, Trades: 7, VWAP: 8, Unit: wire.Milliseconds}

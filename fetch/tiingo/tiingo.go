@@ -15,7 +15,12 @@ import (
 type tiingo struct{ wire.Vendor }
 
 // Provider is Tiingo: prices as traded. Intraday bars are of IEX alone.
-func Provider() fetch.Provider {
+func Provider() fetch.Provider { return provider(false) }
+
+// Adjusted are the days of Tiingo freed of splits and dividends.
+func Adjusted() fetch.Provider { return provider(true) }
+
+func provider(adjusted bool) fetch.Provider {
 	v := &tiingo{}
 	v.Facts = fetch.Info{
 		Name: "tiingo", Title: "Tiingo", Venue: "TIINGO", Document: "api.tiingo.com/documentation, End-of-day, IEX; tiingo-python issue 52 (read 2026-08)",
@@ -27,6 +32,12 @@ func Provider() fetch.Provider {
 		MaxBars: 5000, FromInclusive: true, ToInclusive: true, Empty: fetch.EmptyOmitted, Volume: fetch.VolumeShares, Daily: -1,
 		Grace: time.Hour, Auth: fetch.AuthKey,
 		Limits: []fetch.Limit{{Cost: 50, Window: time.Hour, Scope: fetch.PerKey}},
+	}
+	columns := []string{"date", "open", "high", "low", "close", "volume"}
+	if adjusted {
+		v.Facts.Name, v.Facts.Title, v.Facts.Adjusted = "tiingo-all", "Tiingo, freed of splits and dividends", fetch.FullyAdjusted
+		v.Facts.Intervals = map[series.Interval]string{series.Interval1d: v.Facts.Intervals[series.Interval1d]}
+		columns = []string{"date", "adjOpen", "adjHigh", "adjLow", "adjClose", "adjVolume"}
 	}
 	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
 		first, last := q.Span.From.Std().Format(time.DateOnly), (q.Span.To - 1).Std().Format(time.DateOnly)
@@ -63,26 +74,26 @@ func Provider() fetch.Provider {
 			return fetch.Page{}, f
 		}
 		layout := wire.Layout{Time: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6, Unit: wire.RFC3339}
-		if !hasVolume(body) {
+		if !has(body, columns[5]) {
 			layout.Volume = 0
 		}
-		return layout.Objects(body, "date", "open", "high", "low", "close", "volume")
+		return layout.Objects(body, columns...)
 	}
 	v.Alive = fetch.Request{Path: "/api/test", Class: "health"}
 	return v
 }
 
-// hasVolume reports whether the first row has a volume.
-func hasVolume(body []byte) (has bool) {
+// has reports whether the first row has a member.
+func has(body []byte, name string) (found bool) {
 	first := true
 	_ = wire.Array(body, func(row []byte) error { // judged when it is read
 		if first {
-			_, has = wire.Member(row, "volume")
+			_, found = wire.Member(row, name)
 		}
 		first = false
 		return nil
 	})
-	return has
+	return found
 }
 
 // Sign is fetch.Signer.

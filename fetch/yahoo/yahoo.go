@@ -35,13 +35,17 @@ func Provider() fetch.Provider {
 		Limits: []fetch.Limit{{Cost: 60, Window: time.Minute, Scope: fetch.PerIP}},
 	}
 	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
+		from, to := q.Span.From, q.Span.To
+		if !q.Interval.Intraday() { // the session of a date opens, by UTC, up to this far from it
+			from, to = from-14*series.Hour, to+12*series.Hour
+		}
 		return fetch.Request{
 			Path: "/v8/finance/chart/" + url.PathEscape(q.Symbol), Header: http.Header{"User-Agent": {"Mozilla/5.0 (compatible; barkeep)"}},
-			Query: wire.Form("period1", strconv.FormatInt(int64(q.Span.From/1000), 10), "period2", strconv.FormatInt(int64(q.Span.To-1)/1000, 10),
+			Query: wire.Form("period1", strconv.FormatInt(int64(from/1000), 10), "period2", strconv.FormatInt(int64(to-1)/1000, 10),
 				"interval", name, "includePrePost", "false", "events", "div,splits,capitalGains"),
 		}, nil
 	}
-	v.Read = func(_ fetch.Query, a fetch.Answer) (fetch.Page, error) {
+	v.Read = func(q fetch.Query, a fetch.Answer) (fetch.Page, error) {
 		f := wire.Status(a)
 		body, err := wire.Document(a.Body)
 		chart, ok := wire.Member(body, "chart")
@@ -62,7 +66,7 @@ func Provider() fetch.Provider {
 		if err := wire.Array(list, func(x []byte) error { result = x; return nil }); err != nil || result == nil {
 			return fetch.Page{}, wire.Fault(fetch.Unavailable, "", "the chart holds no result")
 		}
-		return rows(result)
+		return rows(q, result)
 	}
 	v.Alive = fetch.Request{Path: "/v8/finance/chart/SPY", Query: "range=1d&interval=1d", Class: "health"}
 	v.Symbol = func(base, quote string) string { return base + "-" + quote }
@@ -89,8 +93,45 @@ func fault(f *fetch.Error, x []byte) error {
 	return wire.Fault(kind, wire.Text(code), wire.Text(text))
 }
 
-// rows reads the columns; a row of nulls is a slot without trade and left out.
-func rows(result []byte) (fetch.Page, error) {
+// rows reads the columns; a row of nulls is a slot without trade and left out,
+// and so is the row of the last trade, which comes beside that of its bar.
+func rows(q fetch.Query, result []byte) (fetch.Page, error) {
+	p, err := columns(result)
+	if err != nil {
+		return p, err
+	}
+	p.Spoken, p.Whole = q.Span, true // what is too old is refused, never left out
+	meta, _ := wire.Member(result, "meta")
+	p.Zone = exchange(meta)
+	live, _ := wire.Member(meta, "regularMarketTime")
+	seconds, err := strconv.ParseInt(wire.Text(live), 10, 64)
+	last := len(p.Rows) - 1
+	if err != nil || last < 0 || p.Rows[last].Time != series.Time(seconds)*1000 {
+		return p, nil
+	}
+	same := func(a, b series.Time) bool { // whether they name one bar of a day or longer
+		g := series.Grid{Interval: q.Interval}
+		return g.SlotAt(fetch.Dated(a, p.Zone)) == g.SlotAt(fetch.Dated(b, p.Zone))
+	}
+	// Sessions that begin at half past have hours that do, too.
+	step := min(q.Interval.Width(), 30*series.Minute)
+	if q.Interval.Intraday() && p.Rows[last].Time%step != 0 || !q.Interval.Intraday() && last > 0 && same(p.Rows[last-1].Time, p.Rows[last].Time) {
+		p.Rows = p.Rows[:last]
+	}
+	return p, nil
+}
+
+// exchange is the zone whose dates the sessions have. The offset beside it is
+// that of today, wrong for the other half of the year.
+func exchange(meta []byte) *time.Location {
+	name, _ := wire.Member(meta, "exchangeTimezoneName")
+	if z, err := time.LoadLocation(wire.Text(name)); err == nil && len(name) > 0 {
+		return z
+	}
+	return time.UTC
+}
+
+func columns(result []byte) (fetch.Page, error) {
 	stamps, ok := wire.Member(result, "timestamp")
 	if !ok {
 		return fetch.Page{}, nil // nothing in the range: there is no such member then
