@@ -244,6 +244,7 @@ func (p *Pool) candidates(a Ask) (list []*candidate, causes []*Error) {
 			}
 			c.reach = p.reach(e, a.Interval)
 			c.ripe = series.MaxTime
+			c.out = e.refusal(time.Now(), c.symbol+" "+a.Interval.String())
 			if d := e.withheld(time.Now()); d > 0 {
 				c.withhold(p.clocks.now(e.host.name)-d, d, "it did not give the newest bars a moment ago")
 			}
@@ -260,7 +261,7 @@ func (p *Pool) candidates(a Ask) (list []*candidate, causes []*Error) {
 // unlike returns why the bars of b must not stand beside those of a, or "".
 func unlike(a, b *Info, i series.Interval) string {
 	switch {
-	case a.Adjusted != b.Adjusted:
+	case a.Adjusts(i) != b.Adjusts(i):
 		return "its prices are adjusted differently from those of " + a.Name
 	case a.Volume != b.Volume:
 		return "its volume counts something else than that of " + a.Name

@@ -83,6 +83,38 @@ type endpoint struct {
 	mu      sync.Mutex // guards what follows
 	delay   series.Time
 	delayAt time.Time
+	refused map[string]refused // by symbol and interval
+}
+
+// refused is that a vendor does not give a series, whoever asks.
+type refused struct {
+	err   *Error
+	until time.Time
+}
+
+// refusalMemory is how long it is remembered that a vendor does not give a
+// series: to ask it for each page would cost as much as the pages.
+var refusalMemory = map[Kind]time.Duration{NotEntitled: time.Hour, UnknownSymbol: 10 * time.Minute}
+
+// refuses remembers that the vendor does not give a series.
+func (e *endpoint) refuses(now time.Time, series string, err *Error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.refused == nil || len(e.refused) > 10_000 {
+		e.refused = map[string]refused{}
+	}
+	e.refused[series] = refused{err, now.Add(refusalMemory[err.Kind])}
+}
+
+// refusal is why the vendor does not give a series, if it said so of late.
+func (e *endpoint) refusal(now time.Time, series string) *Error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r, ok := e.refused[series]
+	if !ok || now.After(r.until) {
+		return nil
+	}
+	return r.err
 }
 
 // delayMemory is how long it is remembered that a vendor withholds the newest

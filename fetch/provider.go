@@ -94,12 +94,23 @@ type Info struct {
 	// as this provider asks for them; -1 where they carry a session date.
 	Daily    series.Time
 	Adjusted Adjustment
+	// IntradayRaw says that bars below a day are as traded though longer ones are
+	// adjusted.
+	IntradayRaw bool
 	// Grace is how long after its end a bar may still change in what the vendor
 	// says of it.
 	Grace time.Duration
 
 	Auth   Auth
 	Limits []Limit
+}
+
+// Adjusts is what was done to old prices of an interval.
+func (i *Info) Adjusts(interval series.Interval) Adjustment {
+	if i.IntradayRaw && interval.Intraday() {
+		return Unadjusted
+	}
+	return i.Adjusted
 }
 
 // Horizon is how far back bars can be had: a number of bars, an age, or both.

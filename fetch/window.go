@@ -372,13 +372,14 @@ func (x *window) failed(c *candidate, part series.Run, err error) {
 			c.most = min(c.most, int(part.Len()+1)/2)
 			return
 		}
-	case NotEntitled:
+	case NotEntitled, UnknownSymbol:
 		if f.Before != 0 && x.g.slot(f.Before) < part.To {
 			delay := x.p.clocks.now(c.e.host.name) - f.Before
 			c.withhold(f.Before, delay, f.Message)
 			c.e.withhold(time.Now(), delay)
 			return
 		}
+		c.e.refuses(time.Now(), c.symbol+" "+x.a.Interval.String(), f)
 	case HistoryExhausted:
 		// It may have the later half: where it begins is found in a few steps.
 		c.reach, c.why = max(c.reach, x.g.time(part.From+series.Slot(part.Len()+1)/2)), f

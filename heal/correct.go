@@ -109,7 +109,7 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 		if err != nil {
 			out.Error = err.Error()
 		}
-		name, why, same, differ := witness.contradicts(&sound, r.pol.Tolerance)
+		name, why, same, differ := witness.contradicts(s.Grid, &sound, r.pol.Tolerance)
 		r.same, r.differ = r.same+same, r.differ+differ
 		if why == "" {
 			break

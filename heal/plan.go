@@ -311,6 +311,9 @@ func (h *Healer) planWindows(ctx context.Context, p *SeriesPlan, s Series, scan 
 	}
 	p.planAudit(s, reach, holes, from)
 	slices.SortStableFunc(p.Windows, func(a, b Step) int { return cmp.Compare(b.Value, a.Value) })
+	if err := h.outward(ctx, s, scan.Calendar, p.Windows); err != nil {
+		h.log.Warn("windows stay in the order of their value", "series", s.Key, "err", err)
+	}
 }
 
 // planAudit asks for coarser bars first where they cost a fraction of the

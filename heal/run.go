@@ -96,7 +96,8 @@ type running struct {
 	saved  time.Time
 	now    series.Time
 
-	same, differ int64 // bars of answers that were compared with stored ones
+	same, differ int64          // bars of answers that were compared with stored ones
+	lies         map[string]int // windows of the series in which a source contradicted
 }
 
 func (r *running) series(ctx context.Context, p *SeriesPlan) error {
@@ -134,7 +135,7 @@ func (r *running) series(ctx context.Context, p *SeriesPlan) error {
 	if err := h.agreed(ctx, s.Key, r.same, r.differ); err != nil {
 		return err
 	}
-	r.same, r.differ = 0, 0
+	r.same, r.differ, r.lies = 0, 0, nil
 	return r.fills(ctx, p)
 }
 
@@ -273,33 +274,54 @@ func (r *running) window(ctx context.Context, s Series, p *SeriesPlan, w Step) e
 		return nil // an audit explained them, or somebody wrote the bars
 	}
 	out := Outline{Key: s.Key, From: w.From, To: w.To}
-	asked := series.Span{From: g.Time(g.SlotAt(w.From) - pad), To: min(g.Time(g.SlotFrom(w.To)+pad), max(r.now, w.To))}
-	var stored series.Columns
-	if err := h.store.Read(ctx, s.Key, asked, &stored); err != nil {
+	asked, _, err := h.anchored(ctx, s, scan.Calendar, w)
+	if err != nil {
 		return err
 	}
-	var rejected []string
+	var stored series.Columns
+	for i := range asked {
+		asked[i].To = min(asked[i].To, max(r.now, w.To))
+		var some series.Columns
+		if err := h.store.Read(ctx, s.Key, asked[i], &some); err != nil {
+			return err
+		}
+		for n := range some.Time {
+			stored.Append(some.Bar(n))
+		}
+	}
+	rejected := r.distrusted()
 	var o Outcome
 	var got *answers
 	for {
 		got = &answers{}
 		var ferr error
-		o, ferr = h.source.Fetch(ctx, s.Key, asked, rejected, got.add)
-		r.spent(o.Requests)
+		o, ferr = r.ask(ctx, s.Key, asked, rejected, got.add)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if ferr != nil && o.Why == "" {
 			o.Why = ferr.Error()
 		}
-		name, why, same, differ := got.contradicts(&stored, r.pol.Tolerance)
+		name, why, same, differ := got.contradicts(g, &stored, r.pol.Tolerance)
 		r.same, r.differ = r.same+same, r.differ+differ
 		if why == "" {
 			break
 		}
 		rejected = append(rejected, name)
+		r.distrust(name)
 		out.Rejected = append(out.Rejected, name+": "+why)
-		h.log.Warn("a source contradicts the stored bars and is not believed", "source", name, "series", s.Key, "span", asked, "why", why)
+		h.log.Warn("a source contradicts the stored bars and is not believed", "source", name, "series", s.Key, "span", w.span(), "why", why)
+	}
+	if alone := got.unspoken(&stored) && !slices.ContainsFunc(got.list, func(a *Answer) bool { return a.Proxy }); alone {
+		var doubted []string
+		if got, doubted, err = r.witness(ctx, s, asked, got, rejected); err != nil {
+			return err
+		}
+		for _, why := range doubted {
+			rejected = append(rejected, why)
+			h.log.Warn("a source is not believed", "series", s.Key, "span", w.span(), "why", why)
+		}
+		out.Rejected = append(out.Rejected, doubted...)
 	}
 	c := r.change
 	c.Evidence = got.evidence(out.Rejected)
@@ -524,7 +546,7 @@ func (a *answers) evidence(rejected []string) string {
 
 // contradicts returns a source whose bars are not those that are stored, and in
 // what. A source that says nothing about stored bars contradicts none.
-func (a *answers) contradicts(stored *series.Columns, tolerance float64) (name, why string, agree, not int64) {
+func (a *answers) contradicts(g series.Grid, stored *series.Columns, tolerance float64) (name, why string, agree, not int64) {
 	at := make(map[series.Time]int, stored.Len())
 	for i, t := range stored.Time {
 		at[t] = i
@@ -553,6 +575,9 @@ func (a *answers) contradicts(stored *series.Columns, tolerance float64) (name, 
 		agree, not = agree+int64(same), not+int64(differ)
 		if differ > 0 && 4*differ >= same+differ {
 			return x.Source, why, agree, not
+		}
+		if lag := shifted(g, stored, x.Bars); lag != 0 {
+			return x.Source, fmt.Sprintf("its bars are those of %+d slots", lag), agree, not
 		}
 		why = ""
 	}

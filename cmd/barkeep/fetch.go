@@ -351,7 +351,7 @@ func (s *storeBars) put(ctx context.Context, b fetch.Batch) error {
 // nobody could tell later: adjusting them again would be wrong without a sign. A
 // symbol with bars keeps what it says, and others are refused.
 func (s *storeBars) declare(ctx context.Context, to sink, provider string) error {
-	is := map[fetch.Adjustment]series.Adjust{fetch.SplitAdjusted: series.AdjustSplit, fetch.FullyAdjusted: series.AdjustAll}[vendors.ByName(provider).Info().Adjusted]
+	is := map[fetch.Adjustment]series.Adjust{fetch.SplitAdjusted: series.AdjustSplit, fetch.FullyAdjusted: series.AdjustAll}[vendors.ByName(provider).Info().Adjusts(s.key.Interval)]
 	var said series.Adjust
 	switch x := to.(type) {
 	case *storeSink:

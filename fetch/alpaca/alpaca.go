@@ -69,8 +69,10 @@ func provider(name, title, path string, auth fetch.Auth, more ...string) *alpaca
 		Limits: []fetch.Limit{{Cost: 200, Window: time.Minute, Scope: fetch.PerKey}},
 	}
 	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
-		pairs := append([]string{"symbols", q.Symbol, "timeframe", name, "start", q.Span.From.Std().Format(time.RFC3339),
-			"end", (q.Span.To - 1000).Std().Format(time.RFC3339), "limit", "10000", "page_token", q.Cursor}, more...)
+		pairs := append([]string{
+			"symbols", q.Symbol, "timeframe", name, "start", q.Span.From.Std().Format(time.RFC3339),
+			"end", (q.Span.To - 1000).Std().Format(time.RFC3339), "limit", "10000", "page_token", q.Cursor,
+		}, more...)
 		return fetch.Request{Path: path, Query: wire.Form(pairs...)}, nil
 	}
 	layout := wire.Layout{Time: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6, Trades: 7, VWAP: 8, Unit: wire.RFC3339}

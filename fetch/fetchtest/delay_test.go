@@ -50,7 +50,7 @@ func TestDelay(t *testing.T) {
 			return nil
 		})
 		u, ok := errors.AsType[*fetch.UnansweredError](err)
-		if !ok || u.Kind() != fetch.NotEntitled || u.RetryAt.Sub(time.Now()) > 20*time.Minute || u.RetryAt.Before(time.Now()) {
+		if !ok || u.Kind() != fetch.NotEntitled || time.Until(u.RetryAt) > 20*time.Minute || u.RetryAt.Before(time.Now()) {
 			t.Fatalf("question %d: %v", try, err)
 		}
 		last := got.Time[got.Len()-1]

@@ -2,13 +2,13 @@ package fetchtest
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -106,7 +106,7 @@ func instant(text string, or series.Time) series.Time {
 var alpacaWidths = map[string]string{"Min": "m", "Hour": "h", "Day": "d", "Week": "w", "Month": "M"}
 
 func alpacaInterval(text string) (series.Interval, error) {
-	n := strings.TrimRight(text, "MinHourDayWeekMonth")
+	n := strings.TrimRightFunc(text, unicode.IsLetter)
 	return series.ParseInterval(n + alpacaWidths[strings.TrimPrefix(text, n)])
 }
 
@@ -345,7 +345,7 @@ func tiingo(w http.ResponseWriter, r *http.Request, m *Market, _ int) {
 		reply(w, 200, `{"message":"You successfully sent a request"}`)
 		return
 	}
-	symbol := strings.Split(strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/tiingo/daily/"), "/iex/"), "/")[0]
+	symbol, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/tiingo/daily/"), "/iex/"), "/")
 	if symbol != m.Symbol {
 		reply(w, 404, fmt.Sprintf(`{"detail":"Error: Ticker '%s' not found"}`, symbol))
 		return
@@ -514,7 +514,7 @@ func finnhub(w http.ResponseWriter, r *http.Request, m *Market, _ int) {
 			return [...]float64{cl, h, l, o, v}[k]
 		}
 	}
-	times := column(func(n int) float64 { return math.Floor(float64(c.Time[n] / 1000)) })
+	times := column(func(n int) float64 { return float64(c.Time[n] / 1000) })
 	reply(w, 200, fmt.Sprintf(`{"c":%s,"h":%s,"l":%s,"o":%s,"s":"ok","t":%s,"v":%s}`, column(at(0)), column(at(1)), column(at(2)), column(at(3)), times, column(at(4))))
 }
 

@@ -15,7 +15,7 @@ import (
 
 type finnhub struct{ wire.Vendor }
 
-// Provider is Finnhub. Daily prices are adjusted for splits.
+// Provider is Finnhub. Daily prices are adjusted for splits, intraday ones are not.
 func Provider() fetch.Provider {
 	v := &finnhub{}
 	v.Facts = fetch.Info{
@@ -25,7 +25,7 @@ func Provider() fetch.Provider {
 			series.Interval1m: "1", series.Interval5m: "5", series.Interval15m: "15", series.Interval30m: "30", series.Interval1h: "60",
 			series.Interval1d: "D", series.Interval1w: "W", series.Interval1M: "M",
 		},
-		MaxBars: 600, FromInclusive: true, ToInclusive: true, Empty: fetch.EmptyOmitted, Volume: fetch.VolumeShares, Daily: -1, Adjusted: fetch.SplitAdjusted,
+		MaxBars: 600, FromInclusive: true, ToInclusive: true, Empty: fetch.EmptyOmitted, Volume: fetch.VolumeShares, Daily: -1, Adjusted: fetch.SplitAdjusted, IntradayRaw: true,
 		Grace: time.Hour, Auth: fetch.AuthKey,
 		Limits: []fetch.Limit{{Cost: 60, Window: time.Minute, Scope: fetch.PerKey}},
 	}

@@ -123,7 +123,8 @@ func (s *Source) sources(symbol string) ([]dated, error) {
 
 // alike leaves the sources whose prices are adjusted as the stored ones are, if
 // that is said: a raw price between adjusted ones looks like a crash.
-func (s *Source) alike(symbol string, list []dated) ([]dated, error) {
+func (s *Source) alike(key series.Key, list []dated) ([]dated, error) {
+	symbol := key.Symbol
 	if s.adjusted == nil {
 		return list, nil
 	}
@@ -132,7 +133,7 @@ func (s *Source) alike(symbol string, list []dated) ([]dated, error) {
 	if !ok {
 		return list, nil
 	}
-	out := slices.DeleteFunc(slices.Clone(list), func(x dated) bool { return s.pool.Provider(x.Provider).Info().Adjusted != want })
+	out := slices.DeleteFunc(slices.Clone(list), func(x dated) bool { return s.pool.Provider(x.Provider).Info().Adjusts(key.Interval) != want })
 	if len(out) == 0 {
 		return nil, fmt.Errorf("the stored prices of %s are adjusted (%s), and those of %s are not so: name a source that adjusts alike, or store raw bars", symbol, is, list[0].Provider)
 	}
@@ -257,7 +258,7 @@ func (s *Source) Fetch(ctx context.Context, key series.Key, span series.Span, av
 	if err != nil {
 		return heal.Outcome{Unanswered: []series.Span{span}, Why: err.Error()}, err
 	}
-	if list, err = s.alike(key.Symbol, list); err != nil {
+	if list, err = s.alike(key, list); err != nil {
 		return heal.Outcome{Unanswered: []series.Span{span}, Why: err.Error()}, err
 	}
 	list = slices.DeleteFunc(list, func(x dated) bool { return slices.Contains(avoid, x.Provider) })
