@@ -24,6 +24,7 @@ type repairRequest struct {
 	MaxBars  int64           `json:"max_bars"`
 	MaxShare float64         `json:"max_share"`
 	Now      bool            `json:"now"`
+	Approve  bool            `json:"approve"`
 }
 
 // moment is a time in a body: a number, or a text as in a query.
@@ -65,7 +66,7 @@ func (s *Server) repair(c *gin.Context, planOnly bool) {
 	}
 	r := heal.Request{
 		Symbol: in.Symbol, Interval: in.Interval, Type: heal.Type(in.Type), Actor: s.actor(c),
-		MaxBars: in.MaxBars, MaxShare: in.MaxShare, Now: in.Now,
+		MaxBars: in.MaxBars, MaxShare: in.MaxShare, Now: in.Now, Approve: in.Approve,
 	}
 	if in.From != nil {
 		r.From = series.Time(*in.From)

@@ -12,17 +12,21 @@ import (
 // witness is not foretold: it depends on the answers.
 func (h *Healer) planCorruption(ctx context.Context, s Series, span series.Span) (*SeriesPlan, int64, error) {
 	p := &SeriesPlan{Key: s.Key, grid: s.Grid, Sources: []string{}, Explain: []Step{}, Audits: []Step{}, Windows: []Step{}, Fills: []Step{}}
-	page := int64(windowMost)
+	p.page = windowMost
 	if h.source == nil {
 		p.NoAsk = "no source is configured"
 	} else if reach, err := h.source.Reach(ctx, s.Key); err != nil {
 		p.NoAsk = err.Error()
 	} else {
-		p.Sources, p.every, page = reach.Sources, reach.Every, max(reach.Page, 1)
+		p.Sources, p.every, p.page = reach.Sources, reach.Every, max(reach.Page, 1)
 	}
-	var runs []series.Run
+	page := p.page
+	var runs, stretches []series.Run
 	if err := h.Inspect(ctx, s.Key, InspectOptions{Span: span}, func(f Finding) error {
-		if f.Action != FlagOnly {
+		if len(f.Stretches) > 0 {
+			p.Steps = append(p.Steps, f)
+			stretches = append(stretches, s.Grid.Run(f.Stretches[0].span()))
+		} else if f.Action != FlagOnly {
 			runs = append(runs, s.Grid.Run(series.Span{From: f.From, To: f.To}))
 		}
 		return nil
@@ -30,12 +34,12 @@ func (h *Healer) planCorruption(ctx context.Context, s Series, span series.Span)
 		return nil, 0, err
 	}
 	expected := s.Bars
-	if len(runs) == 0 {
+	if len(runs) == 0 && len(p.Steps) == 0 {
 		return nil, expected, nil
 	}
 	runs = series.Normalize(runs)
-	p.touched = slices.Clone(runs)
-	p.Missing = series.Total(runs)
+	p.touched = append(slices.Clone(runs), stretches...)
+	p.Missing = series.Total(series.Normalize(slices.Clone(p.touched)))
 	for i := 0; i < len(runs); {
 		w, bars := runs[i], runs[i].Len()
 		j := i + 1
@@ -68,7 +72,7 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 	run := g.Run(w.span())
 	var found []Finding
 	if err := h.Inspect(ctx, s.Key, InspectOptions{Span: w.span()}, func(f Finding) error {
-		if f.Action != FlagOnly {
+		if f.Action != FlagOnly && len(f.Stretches) == 0 { // those are asked about as a whole
 			found = append(found, f)
 		}
 		return nil
@@ -120,6 +124,9 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 	said := map[series.Time]series.Bar{}
 	by := map[series.Time]string{}
 	for _, a := range witness.list {
+		if a.Proxy {
+			continue // another venue bounds what is likely; its prices are its own
+		}
 		for i, t := range a.Bars.Time {
 			said[t], by[t] = a.Bars.Bar(i), a.Source
 		}
@@ -163,16 +170,7 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 		}
 		out.States["quarantined"] += int64(bars.Len())
 	}
-	slices.Sort(out.Sources)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r.x.Written += out.Written
-	for k, n := range out.States {
-		r.x.States[k] += n
-	}
-	if len(r.x.Outcomes) < outlinesMost {
-		r.x.Outcomes = append(r.x.Outcomes, out)
-	}
+	r.outline(out)
 	return nil
 }
 

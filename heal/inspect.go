@@ -37,6 +37,22 @@ func (h *Healer) Inspect(ctx context.Context, key series.Key, o InspectOptions, 
 		return errNoSeries(key)
 	}
 	s := all[i]
+	var steps []step
+	return h.inspect(ctx, s, o, func(f Finding) error {
+		if f.step.factor != 0 {
+			if steps == nil {
+				if steps, err = h.steps(ctx, s); err != nil {
+					return err
+				}
+			}
+			f.stretch(s, steps)
+		}
+		return give(f)
+	})
+}
+
+// inspect is [Healer.Inspect] without the stretches of steps.
+func (h *Healer) inspect(ctx context.Context, s Series, o InspectOptions, give func(Finding) error) error {
 	if s.Bars == 0 {
 		return nil
 	}

@@ -25,6 +25,9 @@ type Request struct {
 	MaxShare float64 `json:"max_share,omitempty"`
 	// Now asks for holes too whose next attempt is not due yet.
 	Now bool `json:"now,omitempty"`
+	// Approve carries out what fewer sources say than Policy.Witnesses asks for, as
+	// long as none says otherwise: the person who asks is the other witness.
+	Approve bool `json:"approve,omitempty"`
 }
 
 // Check returns an error that names what cannot be asked.
@@ -67,11 +70,15 @@ type SeriesPlan struct {
 	Audits  []Step   `json:"audits"`               // coarser bars that are asked for first
 	Windows []Step   `json:"windows"`              // what is asked for, the most valuable first
 	Fills   []Step   `json:"fills"`                // what is invented if nobody has it
+	// Steps are changes of level, of which one side may be in another unit, or not
+	// adjusted for a split: what is asked about, and what it would be corrected by.
+	Steps []Finding `json:"steps,omitempty"`
 
 	grid    series.Grid
 	coarse  series.Interval
 	every   time.Duration // a request
-	touched []series.Run  // slots that may get a bar
+	page    int64
+	touched []series.Run // slots that may get a bar
 }
 
 // Step is a span of a plan.

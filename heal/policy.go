@@ -55,6 +55,9 @@ type Policy struct {
 	// Tolerance is the largest relative difference between a stored price and
 	// that of a source that still counts as agreement: 0.0005.
 	Tolerance float64
+	// Witnesses is how many sources must say the same before a stretch of bars is
+	// taken out of another unit, or adjusted for a split: 2.
+	Witnesses int
 	// Settle is how long after its end a bar is left alone before its absence
 	// counts as a hole: two minutes.
 	Settle time.Duration
@@ -87,6 +90,9 @@ func (p Policy) withDefaults() Policy {
 	if p.ShareFloor == 0 {
 		p.ShareFloor = 100
 	}
+	if p.Witnesses == 0 {
+		p.Witnesses = 2
+	}
 	if p.Tolerance == 0 {
 		p.Tolerance = 0.0005
 	}
@@ -111,6 +117,8 @@ func (p Policy) Check() error {
 		return fmt.Errorf("%d attempts: give at least 1", p.MaxAttempts)
 	case p.RetryLeast <= 0 || p.RetryMost < p.RetryLeast:
 		return fmt.Errorf("the time between two attempts is at least %v and at most %v", p.RetryLeast, p.RetryMost)
+	case p.Witnesses < 1:
+		return fmt.Errorf("%d witnesses: give at least 1", p.Witnesses)
 	case p.MaxShare > 1:
 		return fmt.Errorf("a share of %v is more than the whole", p.MaxShare)
 	case p.Tolerance < 0 || p.Tolerance >= 1:

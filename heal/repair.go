@@ -85,7 +85,7 @@ func (h *Healer) Start(ctx context.Context, r Request) (Repair, error) {
 	}
 	x := &Repair{Request: r, Status: Queued, Asked: h.now(), Plan: p, Outcomes: []Outline{}, States: map[string]int64{}}
 	for _, s := range p.Series {
-		x.Steps += len(s.Windows)
+		x.Steps += len(s.Windows) + len(s.Steps)
 	}
 	if p.Over != "" {
 		x.Status, x.Error, x.Ended = Refused, p.Over, x.Asked

@@ -39,6 +39,12 @@ type Finding struct {
 	Bars     int           `json:"bars"`
 	Evidence string        `json:"evidence"`
 	Proposed []ProposedBar `json:"proposed,omitempty"` // what the bars should be
+	// Stretches are those of which one is wrong, where a level changes: the shorter
+	// one first. A witness says which.
+	Stretches []Stretch `json:"stretches,omitempty"`
+
+	step step        // of a level
+	near series.Span // from the step before it to that behind it
 }
 
 // ProposedBar is a bar as a rule thinks that it should be.
@@ -92,9 +98,16 @@ func (w *Window) Report(i, j int, proposed []ProposedBar, format string, args ..
 	})
 }
 
+// reportStep notes that the level changes at bar i by a factor, and the volume
+// by another one.
+func (w *Window) reportStep(i int, factor, volume float64, format string, args ...any) {
+	w.Report(i, i+1, nil, format, args...)
+	w.found[len(w.found)-1].step = step{at: w.Bars.Time[i], factor: factor, volume: volume}
+}
+
 // rules are those that are built in, in the order in which they run.
 var rules = []*Rule{
-	&ruleNonFinite, &ruleOHLC, &ruleSign, &ruleVolume, &ruleScale, &ruleUnit, &ruleSplit, &ruleSwapped, &ruleSwappedVolumes, &ruleWick,
+	&ruleNonFinite, &ruleOHLC, &ruleSign, &ruleVolume, &ruleScale, &ruleUnit, &ruleSplit, &ruleSwapped, &ruleSwappedVolumes, &ruleWick, &ruleDetached,
 	&ruleSpike, &ruleStale, &ruleFlatBeforeHole, &ruleIdle, &ruleLookAhead, &ruleReuse,
 }
 

@@ -180,3 +180,29 @@ var ruleWick = Rule{
 		}
 	},
 }
+
+var ruleDetached = Rule{
+	ID: "detached", Version: 1, Severity: Suspicious, Action: NeedsWitness,
+	Finds:     "one bar that lies as a whole far below, or far above, the bars on both sides, which agree: a bar that was adjusted alone, or not with the others",
+	Threshold: "between the nearest prices a factor of 1.5, and at least the square of that between the closes on both sides; powers of ten are left to scale",
+	Source:    "a public test suite: one day at 33:70 of its neighbours, one at 1:10000; a market that moves trades on the way",
+	False:     "a halt that opened far away for one bar only",
+	Check: func(w *Window) {
+		c := w.Bars
+		for i := max(1, w.From); i < min(w.To, c.Len()-1); i++ {
+			a, b := c.Close[i-1], c.Close[i+1]
+			h, l := c.High[i], c.Low[i]
+			if h > 0.667*a && l < 1.5*a { // most bars
+				continue
+			}
+			if !(a > 0 && b > 0 && l > 0) || factorOf(c.Close[i], a) != 1 {
+				continue
+			}
+			low, high := math.Min(c.Low[i-1], c.Low[i+1]), math.Max(c.High[i-1], c.High[i+1])
+			away := math.Max(a, b) / math.Min(a, b) // what lies between those beside it
+			if away = math.Max(1.5, away*away); away*h <= low || l >= away*high {
+				w.Report(i, i+1, nil, "the bar goes from %v to %v, those beside it from %v to %v", l, h, low, high)
+			}
+		}
+	},
+}

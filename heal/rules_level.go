@@ -26,9 +26,9 @@ func (w *Window) medianClose(i, j, skip int, buf *[2 * Context]float64) (float64
 }
 
 // factorOf is the power of ten by which x is off the level, 1 if it is not.
-// Powers other than 100 and 1000 are not errors of a unit.
+// Powers other than these are not errors of a unit.
 func factorOf(x, level float64) float64 {
-	for _, f := range [...]float64{100, 1000} {
+	for _, f := range [...]float64{100, 1000, 10_000} {
 		if r := x / level; r > 0.9*f && r < 1.1*f {
 			return f
 		} else if r *= f * f; r > 0.9*f && r < 1.1*f {
@@ -39,9 +39,9 @@ func factorOf(x, level float64) float64 {
 }
 
 var ruleScale = Rule{
-	ID: "scale", Version: 1, Severity: Suspicious, Action: NeedsWitness,
-	Finds:     "prices of single bars that are 100 or 1000 times too high or too low: a lost decimal point, cents for units",
-	Threshold: "90 to 110 times (900 to 1100) the median close of 10 bars, of which bars on both sides are at that median within a factor of 3",
+	ID: "scale", Version: 2, Severity: Suspicious, Action: NeedsWitness,
+	Finds:     "prices of single bars that are 100, 1000 or 10000 times too high or too low: a lost decimal point, cents for units",
+	Threshold: "90 to 110 times (900 to 1100, 9000 to 11000) the median close of 10 bars, of which bars on both sides are at that median within a factor of 3",
 	Source:    "yfinance takes 90 to 110 for a factor of 100",
 	False:     "none known: a market that rises 90-fold in one bar and falls back in the next",
 	Check: func(w *Window) {
@@ -109,10 +109,28 @@ func (w *Window) volumes(i int) (ratio float64, ok bool) {
 	return after / before, before > 0 && after > 0
 }
 
+// plateau is the median close of up to 9 bars beside bar i, before it or from it
+// on, and their number: those that follow each other without a step of a unit.
+func (w *Window) plateau(i, dir int) (float64, int) {
+	c := w.Bars
+	from, to := i, i
+	if dir < 0 {
+		for from--; from > max(0, i-9) && factorOf(c.Close[from-1], c.Close[i-1]) == 1; {
+			from--
+		}
+	} else {
+		for to++; to < min(c.Len(), i+9) && factorOf(c.Close[to], c.Close[i]) == 1; {
+			to++
+		}
+	}
+	var buf [2 * Context]float64
+	return w.medianClose(from, to, -1, &buf)
+}
+
 var ruleUnit = Rule{
-	ID: "unit_switch", Version: 1, Severity: Suspicious, Action: NeedsWitness,
-	Finds:     "a level that changes by 100 or 1000 from one bar to the next and stays, while the volume does not: another unit from there on",
-	Threshold: "90 to 110 times (900 to 1100) between the medians of 9 bars before and after and between the two bars; volume changes less than 5-fold",
+	ID: "unit_switch", Version: 2, Severity: Suspicious, Action: NeedsWitness,
+	Finds:     "a level that changes by 100, 1000 or 10000 from one bar to the next and stays, while the volume does not: another unit from there on, or up to there",
+	Threshold: "90 to 110 times (900 to 1100, 9000 to 11000) between the two bars, and between the medians of 2 to 9 bars before and after; the volume, where 5 bars on each side have one, changes less than 5-fold",
 	Source:    "yfinance: a sudden change by 100 with normal volume",
 	False:     "redenominations that the volume does not follow",
 	Check: func(w *Window) {
@@ -122,14 +140,15 @@ var ruleUnit = Rule{
 			if f == 1 {
 				continue
 			}
-			before, after, ok := w.levels(i)
-			if !ok || factorOf(after, before) != f {
+			before, n := w.plateau(i, -1)
+			after, m := w.plateau(i, 1)
+			if n < 2 || m < 2 || factorOf(after, before) != f {
 				continue
 			}
 			if v, ok := w.volumes(i); ok && (v > 5 || v < 0.2) {
 				continue
 			}
-			w.Report(i, i+1, nil, "the level changes from %.6g to %.6g, a factor of %g, with the same volume", before, after, f)
+			w.reportStep(i, f, 1, "the level changes from %.6g to %.6g, a factor of %g, with the same volume", before, after, f)
 		}
 	},
 }
@@ -138,7 +157,7 @@ var ruleUnit = Rule{
 var splitRatios = []float64{2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 1.5, 2.5}
 
 var ruleSplit = Rule{
-	ID: "split", Version: 1, Severity: Suspicious, Action: FlagOnly,
+	ID: "split", Version: 2, Severity: Suspicious, Action: NeedsWitness,
 	Finds:     "a day on which the price changes by the ratio of a split and the volume by its inverse: bars of before are not adjusted, or twice",
 	Threshold: "open over the close before within 4% of 1:2, 1:3, 2:3 ... or the inverse, between levels of 9 bars, volume by at least half of the ratio the other way",
 	Source:    "yfinance asks the volume to confirm a split",
@@ -162,7 +181,7 @@ var ruleSplit = Rule{
 			for _, s := range splitRatios {
 				for _, s := range [...]float64{s, 1 / s} {
 					if math.Abs(r/s-1) < 0.04 && math.Abs(level/s-1) < 0.15 && (s > 1 && v > 1+(s-1)/2 || s < 1 && v < 1/(1+(1/s-1)/2)) {
-						w.Report(i, i+1, nil, "the price changes by 1/%.4g and the volume by %.3g", s, v)
+						w.reportStep(i, 1/s, s, "the price changes by 1/%.4g and the volume by %.3g", s, v)
 					}
 				}
 			}

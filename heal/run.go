@@ -53,7 +53,7 @@ func (h *Healer) carryOut(ctx context.Context, x *Repair) error {
 		}
 		x.Step, x.Steps = 0, 0
 		for _, s := range p.Series {
-			x.Steps += len(s.Windows)
+			x.Steps += len(s.Windows) + len(s.Steps)
 		}
 		h.mu.Unlock()
 		run := &running{h: h, x: x, pol: &pol, change: Change{Actor: r.Actor, Repair: x.ID, Rule: "gap", Version: 1}, saved: time.Now()}
@@ -117,6 +117,14 @@ func (r *running) series(ctx context.Context, p *SeriesPlan) error {
 	}
 	for _, a := range p.Audits {
 		if err := r.audit(ctx, s, p, a); err != nil {
+			return err
+		}
+	}
+	for i := range p.Steps {
+		if err := r.rescale(ctx, s, p, &p.Steps[i]); err != nil {
+			return err
+		}
+		if err := r.progress(ctx); err != nil {
 			return err
 		}
 	}

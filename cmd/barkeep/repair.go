@@ -20,7 +20,7 @@ import (
 
 type repairFlags struct {
 	symbol, interval, kind, from, to string
-	dryRun, now, wait                bool
+	dryRun, now, wait, approve       bool
 	maxBars                          int64
 	maxShare                         float64
 }
@@ -47,6 +47,7 @@ func (a *app) repairCommand() *cobra.Command {
 	f.StringVar(&in.to, "to", "", "before this time (default: now)")
 	f.BoolVar(&in.dryRun, "dry-run", false, "print the plan and change nothing")
 	f.BoolVar(&in.now, "now", false, "ask too for what is not due to be asked for again yet")
+	f.BoolVar(&in.approve, "approve", false, "with --type corruption: carry out what was proposed because fewer sources than data_healing.witnesses say it")
 	f.BoolVar(&in.wait, "wait", true, "under --url: wait until the repair has ended")
 	f.Int64Var(&in.maxBars, "max-bars", 0, "how many bars may be changed (default: data_healing.max_bars_per_run)")
 	f.Float64Var(&in.maxShare, "max-share", 0, "what share of a series may be changed (default: data_healing.max_share_per_run)")
@@ -79,6 +80,9 @@ func (in repairFlags) body() ([]byte, error) {
 	}
 	if in.now {
 		m["now"] = true
+	}
+	if in.approve {
+		m["approve"] = true
 	}
 	if in.maxBars != 0 {
 		m["max_bars"] = in.maxBars
@@ -177,6 +181,15 @@ func (a *app) printPlan(p *heal.Plan) error {
 		}
 		for _, x := range s.Audits {
 			row("audit", x, "coarser bars of "+strings.Join(s.Sources, ", "))
+		}
+		for _, f := range s.Steps {
+			for i, x := range f.Stretches {
+				what := fmt.Sprintf("%s: prices times %.6g, volumes times %.6g, if sources say so", f.Rule, x.Price, x.Volume)
+				if i > 0 {
+					what = "or this one: " + what
+				}
+				row("rescale", heal.Step{From: x.From, To: x.To}, what)
+			}
 		}
 		for _, x := range s.Windows {
 			row("ask", x, strings.Join(s.Sources, ", "))

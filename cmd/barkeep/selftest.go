@@ -21,6 +21,9 @@ import (
 const (
 	wantRecall    = 0.95
 	wantPrecision = 0.999
+	// A split is taken for one where the volume confirms it, and medians of nine
+	// volumes are noisy.
+	wantSplits = 0.8
 )
 
 // selfTestBars bounds how much of a real series is damaged: its newest bars.
@@ -40,7 +43,11 @@ type ruleScore struct {
 
 // good reports whether the rule finds what it should, and nothing else.
 func (r ruleScore) good() bool {
-	return r.Bars == 0 || r.Action == heal.FlagOnly || r.Recall >= wantRecall && r.Precise >= wantPrecision
+	least := wantRecall
+	if r.Rule == "split" {
+		least = wantSplits
+	}
+	return r.Bars == 0 || r.Action == heal.FlagOnly || r.Recall >= least && r.Precise >= wantPrecision
 }
 
 // trusted reports whether it may go on changing bars: only what does so without

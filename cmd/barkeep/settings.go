@@ -317,6 +317,19 @@ var settings = []setting{
 		set:  func(c *Config, v string) (err error) { c.Healing.MaxShare, err = parseShare(v); return },
 	},
 	{
+		key: "data_healing.witnesses", def: "2",
+		doc:  "How many sources must say the same before a stretch of bars is taken out of another\nunit, or adjusted for a split; what fewer say waits for a repair with approve.",
+		form: formInt,
+		set: func(c *Config, v string) error {
+			n, err := parseInt(v)
+			if err == nil && n < 1 {
+				err = fmt.Errorf("%d is not at least 1", n)
+			}
+			c.Healing.Witnesses = int(n)
+			return err
+		},
+	},
+	{
 		key: "data_healing.allow_other_venues", def: "false",
 		doc:  "Whether bars of another venue may stand in for those of a series.",
 		form: formBool,

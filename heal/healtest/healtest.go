@@ -53,6 +53,7 @@ func Faults() []Fault {
 		}},
 		{"a high eight times too high", "wick", one(func(_ *rand.Rand, c *series.Columns, i int) { c.High[i] *= 8 })},
 		{"a low of a tenth", "wick", one(func(_ *rand.Rand, c *series.Columns, i int) { c.Low[i] /= 10 })},
+		{"a bar at half of the price", "detached", one(func(_ *rand.Rand, c *series.Columns, i int) { all(c, i, 0.5) })},
 		{"a volume of 0 where the price moves", "idle_move", func(_ *rand.Rand, c *series.Columns, i int) int {
 			if c.Volume[i] == 0 || c.High[i] <= c.Low[i]*1.0001 {
 				return 0
