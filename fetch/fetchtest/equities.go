@@ -391,6 +391,48 @@ func tiingo(w http.ResponseWriter, r *http.Request, m *Market, _ int) {
 	}))
 }
 
+// tiingoPairs are Tiingo's markets of pairs: crypto in a list by ticker, which
+// leaves out what it does not know, and forex, which has no volume.
+func tiingoPairs(w http.ResponseWriter, r *http.Request, m *Market, _ int) {
+	q := r.URL.Query()
+	crypto := strings.HasPrefix(r.URL.Path, "/tiingo/crypto/")
+	if !crypto && !strings.HasPrefix(r.URL.Path, "/tiingo/fx/") {
+		reply(w, 200, `{"message":"You successfully sent a request"}`)
+		return
+	}
+	symbol := q.Get("tickers")
+	if !crypto {
+		symbol, _, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/tiingo/fx/"), "/")
+	}
+	i, err := series.ParseInterval(strings.NewReplacer("min", "m", "hour", "h", "day", "d").Replace(strings.ToLower(q.Get("resampleFreq"))))
+	switch {
+	case err != nil:
+		reply(w, 400, `{"detail":"Error: resampleFreq is not valid"}`)
+		return
+	case symbol != m.Symbol && crypto:
+		reply(w, 200, `[]`)
+		return
+	case symbol != m.Symbol:
+		reply(w, 404, fmt.Sprintf(`{"detail":"Error: Ticker '%s' not found"}`, symbol))
+		return
+	}
+	to := instant(q.Get("endDate"), m.Now()/series.Day*series.Day)
+	c, first, end := m.bars(i, instant(q.Get("startDate"), to), to+series.Day)
+	rows := traded(c, first, end)
+	body := list(0, len(rows), false, func(x int) string {
+		n := rows[x]
+		date := c.Time[n].Std().Format("2006-01-02T15:04:05.000Z")
+		if crypto {
+			return fmt.Sprintf(`{"date":"%s","open":%s,"high":%s,"low":%s,"close":%s,"volume":%s,"volumeNotional":%s,"tradesDone":1.0}`, strings.Replace(date, ".000Z", "+00:00", 1), num(c.Open[n]), num(c.High[n]), num(c.Low[n]), num(c.Close[n]), num(c.Volume[n]), num(c.Volume[n]*c.Close[n]))
+		}
+		return fmt.Sprintf(`{"date":%q,"ticker":%q,"open":%s,"high":%s,"low":%s,"close":%s}`, date, m.Symbol, num(c.Open[n]), num(c.High[n]), num(c.Low[n]), num(c.Close[n]))
+	})
+	if crypto {
+		body = fmt.Sprintf(`[{"ticker":%q,"baseCurrency":"btc","quoteCurrency":"usd","priceData":%s}]`, m.Symbol, body)
+	}
+	reply(w, 200, body)
+}
+
 // twelveData gives 30 rows, the newest first and in the exchange's time, unless
 // it is asked otherwise, and has its errors under status 200.
 func twelveData(w http.ResponseWriter, r *http.Request, m *Market, _ int) {

@@ -128,6 +128,8 @@ var simulators = map[string]vendor{
 	"polygon":           {polygon, words(429, `{"status":"ERROR","request_id":"1","error":"You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."}`), words(403, `{"status":"NOT_AUTHORIZED","request_id":"1","message":"You are not entitled to this data. Please upgrade your plan at https://polygon.io/pricing"}`)},
 	"yahoo":             {serve: yahoo, limited: text(429, "Edge: Too Many Requests")},
 	"tiingo":            {tiingo, words(429, `{"detail":"Error: You have run over your hourly request allocation. Then upgrade at https://api.tiingo.com/pricing"}`), words(403, `{"detail":"You do not have permission to access this resource"}`)},
+	"tiingo-crypto":     {serve: tiingoPairs, limited: words(429, `{"detail":"Error: You have run over your hourly request allocation."}`)},
+	"tiingo-fx":         {serve: tiingoPairs, limited: words(429, `{"detail":"Error: You have run over your hourly request allocation."}`)},
 	"twelvedata":        {twelveData, words(200, `{"code":429,"message":"You have run out of API credits for the current minute. 9 API credits were used, with the current limit being 8.","status":"error"}`), words(200, `{"code":403,"message":"This symbol is available starting with Pro plan.","status":"error"}`)},
 	"alphavantage":      {alphaVantage, words(200, `{"Note":"Thank you for using Alpha Vantage! Our standard API call frequency is 5 calls per minute."}`), words(200, `{"Information":"Thank you for using Alpha Vantage! This is a premium endpoint."}`)},
 	"finnhub":           {finnhub, words(429, `{"error":"API limit reached. Please try again later. Remaining Limit: 0"}`), words(403, `{"error":"You don't have access to this resource."}`)},

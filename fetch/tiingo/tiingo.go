@@ -1,4 +1,5 @@
-// Package tiingo reads prices of Tiingo: end of day, and intraday of IEX.
+// Package tiingo reads prices of Tiingo: end of day, intraday of IEX, crypto and
+// forex.
 package tiingo
 
 import (
@@ -48,30 +49,9 @@ func provider(adjusted bool) fetch.Provider {
 		return fetch.Request{Path: "/iex/" + url.PathEscape(q.Symbol) + "/prices", Query: wire.Form("startDate", first, "endDate", last, "resampleFreq", name, "format", "json", "columns", "open,high,low,close,volume")}, nil
 	}
 	v.Read = func(_ fetch.Query, a fetch.Answer) (fetch.Page, error) {
-		f := wire.Status(a)
-		body, err := wire.Document(a.Body)
+		body, err := document(a)
 		if err != nil {
-			if f != nil {
-				return fetch.Page{}, f
-			}
 			return fetch.Page{}, err
-		}
-		if x, ok := wire.Member(body, "detail"); ok || f != nil {
-			if f == nil {
-				f = wire.Fault(fetch.Unavailable, "", "")
-			}
-			if ok {
-				f.Message = wire.Text(x)
-			}
-			switch low := strings.ToLower(f.Message); {
-			case strings.Contains(low, "not found"):
-				f.Kind = fetch.UnknownSymbol
-			case strings.Contains(low, "request allocation"), strings.Contains(low, "over your"):
-				f.Kind = fetch.QuotaExhausted
-			case strings.Contains(low, "invalid token"), strings.Contains(low, "supply a token"):
-				f.Kind = fetch.NotEntitled
-			}
-			return fetch.Page{}, f
 		}
 		layout := wire.Layout{Time: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6, Unit: wire.RFC3339}
 		if !has(body, columns[5]) {
@@ -79,8 +59,108 @@ func provider(adjusted bool) fetch.Provider {
 		}
 		return layout.Objects(body, columns...)
 	}
-	v.Alive = fetch.Request{Path: "/api/test", Class: "health"}
+	v.Alive = alive
 	return v
+}
+
+// Crypto is the crypto market of Tiingo, prices over all its exchanges.
+func Crypto() fetch.Provider {
+	v := &tiingo{}
+	v.Facts = pairs("tiingo-crypto", "Tiingo, crypto", "api.tiingo.com/documentation/crypto (read 2026-11)")
+	v.Facts.Intervals[series.Interval1d] = "1day"
+	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
+		return fetch.Request{Path: "/tiingo/crypto/prices", Query: wire.Form("tickers", q.Symbol, "startDate", q.Span.From.Std().Format(time.DateOnly),
+			"endDate", (q.Span.To - 1).Std().Format(time.DateOnly), "resampleFreq", name)}, nil
+	}
+	layout := wire.Layout{Time: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6, Quote: 7, Trades: 8, Unit: wire.RFC3339}
+	v.Read = func(q fetch.Query, a fetch.Answer) (fetch.Page, error) {
+		body, err := document(a)
+		if err != nil {
+			return fetch.Page{}, err
+		}
+		var rows []byte
+		if err := wire.Array(body, func(x []byte) error {
+			if name, _ := wire.Member(x, "ticker"); strings.EqualFold(wire.Text(name), q.Symbol) || q.Symbol == "" {
+				rows, _ = wire.Member(x, "priceData")
+			}
+			return nil
+		}); err != nil {
+			return fetch.Page{}, err
+		}
+		if rows == nil { // an unknown ticker is left out of the list, and so is one without bars
+			return fetch.Page{}, nil
+		}
+		return layout.Objects(rows, "date", "open", "high", "low", "close", "volume", "volumeNotional", "tradesDone")
+	}
+	v.Alive = alive
+	v.Symbol = func(base, quote string) string { return strings.ToLower(base + quote) }
+	return v
+}
+
+// Forex is the forex market of Tiingo. It has no volume.
+func Forex() fetch.Provider {
+	v := &tiingo{}
+	v.Facts = pairs("tiingo-fx", "Tiingo, forex", "api.tiingo.com/documentation/forex (read 2026-11)")
+	v.Facts.Volume = fetch.VolumeNone
+	v.Ask = func(q fetch.Query, name string) (fetch.Request, error) {
+		return fetch.Request{Path: "/tiingo/fx/" + url.PathEscape(q.Symbol) + "/prices", Query: wire.Form("startDate", q.Span.From.Std().Format(time.DateOnly),
+			"endDate", (q.Span.To - 1).Std().Format(time.DateOnly), "resampleFreq", name, "format", "json")}, nil
+	}
+	layout := wire.Layout{Time: 1, Open: 2, High: 3, Low: 4, Close: 5, Unit: wire.RFC3339}
+	v.Read = func(_ fetch.Query, a fetch.Answer) (fetch.Page, error) {
+		body, err := document(a)
+		if err != nil {
+			return fetch.Page{}, err
+		}
+		return layout.Objects(body, "date", "open", "high", "low", "close")
+	}
+	v.Alive = alive
+	v.Symbol = func(base, quote string) string { return strings.ToLower(base + quote) }
+	return v
+}
+
+var alive = fetch.Request{Path: "/api/test", Class: "health"}
+
+// pairs are the facts that the markets of pairs share.
+func pairs(name, title, document string) fetch.Info {
+	return fetch.Info{
+		Name: name, Title: title, Venue: strings.ToUpper(name), Document: document, Hosts: []string{"https://api.tiingo.com"},
+		Intervals: map[series.Interval]string{
+			series.Interval1m: "1min", series.Interval5m: "5min", series.Interval15m: "15min", series.Interval30m: "30min", series.Interval1h: "1hour",
+		},
+		MaxBars: 4000, FromInclusive: true, ToInclusive: true, Empty: fetch.EmptyOmitted, Grace: time.Hour, Auth: fetch.AuthKey,
+		Limits: []fetch.Limit{{Cost: 50, Window: time.Hour, Scope: fetch.PerKey}},
+	}
+}
+
+// document is the body of an answer, or what it says is wrong.
+func document(a fetch.Answer) ([]byte, error) {
+	f := wire.Status(a)
+	body, err := wire.Document(a.Body)
+	if err != nil {
+		if f != nil {
+			return nil, f
+		}
+		return nil, err
+	}
+	if x, ok := wire.Member(body, "detail"); ok || f != nil {
+		if f == nil {
+			f = wire.Fault(fetch.Unavailable, "", "")
+		}
+		if ok {
+			f.Message = wire.Text(x)
+		}
+		switch low := strings.ToLower(f.Message); {
+		case strings.Contains(low, "not found"):
+			f.Kind = fetch.UnknownSymbol
+		case strings.Contains(low, "request allocation"), strings.Contains(low, "over your"):
+			f.Kind = fetch.QuotaExhausted
+		case strings.Contains(low, "invalid token"), strings.Contains(low, "supply a token"):
+			f.Kind = fetch.NotEntitled
+		}
+		return nil, f
+	}
+	return body, nil
 }
 
 // has reports whether the first row has a member.

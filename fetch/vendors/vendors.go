@@ -36,7 +36,7 @@ func All() []fetch.Provider {
 		coinbase.Exchange(), coinbase.Advanced(), cryptocompare.Provider(), gate.Provider(), gemini.Provider(), hyperliquid.Provider(),
 		kraken.Spot(), kraken.Futures(), kucoin.Spot(), kucoin.Futures(), okx.Provider(),
 		alpaca.Stocks(fetch.Unadjusted), alpaca.Stocks(fetch.SplitAdjusted), alpaca.Stocks(fetch.FullyAdjusted), alpaca.IEX(), alpaca.Crypto(), alphavantage.Provider(), eodhd.Provider(), finnhub.Provider(), polygon.Provider(false), polygon.Provider(true), stooq.Provider(),
-		tiingo.Provider(), tiingo.Adjusted(), twelvedata.Provider(), yahoo.Provider(),
+		tiingo.Provider(), tiingo.Adjusted(), tiingo.Crypto(), tiingo.Forex(), twelvedata.Provider(), yahoo.Provider(),
 	}
 	slices.SortFunc(all, func(a, b fetch.Provider) int { return cmp.Compare(a.Info().Name, b.Info().Name) })
 	return all
