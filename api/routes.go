@@ -94,6 +94,7 @@ func (s *Server) table() []route {
 			Findings []heal.Finding `json:"findings"`
 			More     bool           `json:"more"`
 		}{}, s.getFindings},
+		{get, "/v1/revisions", Reader, "How often sources revise their bars", "limit", nil, revisionsAnswer{}, s.getRevisions},
 		{get, "/v1/rules", Reader, "The corruption rules", "", nil, struct {
 			Rules []ruleRow `json:"rules"`
 		}{}, s.getRules},

@@ -113,5 +113,21 @@ func (h *healing) heals(ctx context.Context, auto func() bool) error {
 	}
 }
 
+// revisions has bars read again until ctx ends.
+func (h *healing) revisions(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			if err := h.Radar(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
 // ended waits for the healer.
 func (h *healing) ended(done <-chan error) error { return <-done }

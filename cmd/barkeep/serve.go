@@ -114,6 +114,9 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	parts.start("healer", func(ctx context.Context) error {
 		return h.heals(ctx, live.auto.Load)
 	})
+	if a.cfg.Radar && h.pool != nil {
+		parts.start("radar", h.revisions)
+	}
 	if a.cfg.ReportEvery > 0 {
 		parts.start("report", func(ctx context.Context) error { return writeReports(ctx, handler, dir, a.cfg.ReportEvery) })
 	}

@@ -49,6 +49,7 @@ type Config struct {
 	AutoRepair bool
 	Healing    heal.Policy
 	Proxies    bool
+	Radar      bool
 
 	ProbeEvery time.Duration
 	Balance    fetch.Balance
@@ -328,6 +329,12 @@ var settings = []setting{
 			c.Healing.Witnesses = int(n)
 			return err
 		},
+	},
+	{
+		key: "data_healing.radar", def: "true",
+		doc:  "Whether a few new bars an hour are read again when they are a minute, an hour, a day\nand a week old, to learn how often each source revises what it said.",
+		form: formBool,
+		set:  func(c *Config, v string) (err error) { c.Radar, err = parseBool(v); return },
 	},
 	{
 		key: "data_healing.allow_other_venues", def: "false",
