@@ -258,7 +258,7 @@ func (s *Server) adjust(ctx context.Context, v view, src source, how series.Adju
 	if err != nil {
 		return nil, err
 	}
-	zone, err := time.LoadLocation(cal.Zone())
+	zone, err := s.zoneOf(src.info.Symbol)
 	if err != nil {
 		return nil, err
 	}

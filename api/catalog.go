@@ -283,7 +283,9 @@ func (s *Server) putSymbol(c *gin.Context) {
 	}
 	m, err := in.check(name, s.store.Calendars())
 	if err == nil {
+		s.knowing.Lock()
 		err = s.store.SetSymbol(name, m)
+		s.knowing.Unlock()
 	}
 	if err != nil {
 		fail(c, err)

@@ -140,6 +140,15 @@ func (p *params) symbol() string {
 	return s
 }
 
+// needSymbol returns the symbol, which has to be there.
+func (p *params) needSymbol() string {
+	s := p.symbol()
+	if s == "" {
+		p.fail("symbol", "symbol is missing: name it, such as symbol=GOOGL")
+	}
+	return s
+}
+
 // interval returns the interval, 0 where it is absent.
 func (p *params) interval(name string) series.Interval {
 	v := p.text(name)

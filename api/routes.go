@@ -73,6 +73,10 @@ func (s *Server) table() []route {
 		{get, "/v1/symbols/*name", Reader, "What is known of a symbol", "", nil, nil, s.getSymbol},
 		{put, "/v1/symbols/*name", Operator, "Set what is known of a symbol", "", nil, nil, s.putSymbol},
 
+		{get, "/v1/names", Reader, "What a symbol is, and was, called at its sources", "symbol", nil, symbolNames{}, s.getNames},
+		{put, "/v1/names", Operator, "Set names and listing of a symbol", "symbol", namesRequest{}, symbolNames{}, s.putNames},
+		{post, "/v1/names", Operator, "Take names and listing out of a map file of Lean", "symbol source", nil, symbolNames{}, s.postNames},
+
 		{get, "/v1/actions", Reader, "Splits and dividends", "symbol", nil, struct {
 			Actions   []CompanyAction  `json:"actions"`
 			Conflicts []actionConflict `json:"conflicts"`

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,6 +79,7 @@ type Server struct {
 	gates    gates
 	metrics  *metrics
 	backups  chan struct{} // holds one while a backup is made
+	knowing  sync.Mutex    // of those who change what is known of a symbol
 	engine   *gin.Engine
 	handler  http.Handler // engine behind what compresses
 	events   *events

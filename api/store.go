@@ -41,6 +41,7 @@ type catalog interface {
 	Series() ([]storage.Info, error)
 	Info(key series.Key) (storage.Info, error)
 	Symbol(symbol string) (storage.Symbol, bool)
+	Symbols() []string
 	SetSymbol(symbol string, m storage.Symbol) error
 	SourceName(id series.SourceID) string
 	Calendars() *series.Calendars

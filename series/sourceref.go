@@ -47,3 +47,21 @@ func ParseSourceRef(text string) (r SourceRef, err error) {
 	}
 	return r, nil
 }
+
+// String is the reference as [ParseSourceRef] reads it.
+func (r SourceRef) String() string {
+	text := r.Name
+	if r.Symbol != "" {
+		text += "=" + r.Symbol
+	}
+	if r.From == MinTime && r.To == MaxTime {
+		return text
+	}
+	day := func(t, open Time) string {
+		if t == open {
+			return ""
+		}
+		return t.Std().Format(time.DateOnly)
+	}
+	return text + "@" + day(r.From, MinTime) + ".." + day(r.To, MaxTime)
+}

@@ -19,6 +19,8 @@ func TestSourceRef(t *testing.T) {
 	} {
 		if got, err := series.ParseSourceRef(text); err != nil || got != want {
 			t.Errorf("%s: %+v %v, want %+v", text, got, err, want)
+		} else if got.String() != text {
+			t.Errorf("%s is written as %s", text, got)
 		}
 	}
 	for _, text := range []string{"", "=X", "a=X@2022..2023-01-01", "a=X@2023-01-01..2022-01-01", "@..2022-01-01"} {

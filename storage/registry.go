@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -323,6 +324,13 @@ func (s *Store) Symbol(symbol string) (Symbol, bool) {
 	defer s.mu.RUnlock()
 	m, ok := s.symbols[symbol]
 	return m, ok
+}
+
+// Symbols are those of which something is known beside bars, in order.
+func (s *Store) Symbols() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.symbols))
 }
 
 // Calendars are those that symbols can name.

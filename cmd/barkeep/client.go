@@ -162,8 +162,13 @@ func (c *client) do(ctx context.Context, method, path string, q url.Values, cont
 	if resp.StatusCode == http.StatusBadRequest {
 		return nil, usageError{errors.New(e.Error.Message)}
 	}
-	return nil, errors.New(e.Error.Message)
+	return nil, &refused{e.Error.Code, e.Error.Message}
 }
+
+// refused is an error that the API answered.
+type refused struct{ code, message string }
+
+func (r *refused) Error() string { return r.message }
 
 // get returns the body of an answer; the caller closes it.
 func (c *client) get(ctx context.Context, path string, q url.Values) (io.ReadCloser, error) {

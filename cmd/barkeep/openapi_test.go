@@ -431,6 +431,18 @@ func (f *apiFuzz) body(op operation) (body []byte, contentType string) {
 			`{"symbol":"AAPL","source":"s","actions":[{"kind":"split","ex":"2020-08-31","ratio":4}]}`, `{"symbol":"AAPL","source":"t","actions":[{"kind":"dividend","ex":"2020-08-07","amount":0.82}]}`,
 			`{"symbol":"AAPL","source":"s","actions":[{"kind":"split","ex":"2020-08-31","ratio":-4}]}`,
 		)), "application/json"
+	case "/v1/names":
+		if op.method == http.MethodPost {
+			return []byte(pick(f.r, "20040819,goog,Q\n20140402,goog,Q\n20501231,googl,Q\n", "19990929,fb\n20030328,fb\n", "20040819\n", "time,open\n")), "text/csv"
+		}
+		return []byte(pick(f.r,
+			`{"names":[{"source":"v","name":"BTCUSDT"}]}`, `{"listed":"2004-08-19","names":[{"source":"v","name":"GOOG","to":"2014-04-03"},{"source":"v","name":"BTCUSDT","from":"2014-04-03"}]}`,
+			`{"names":[{"source":"v","name":"A"},{"source":"v","name":"B"}]}`, `{"listed":2,"delisted":1}`, `{"names":[{"source":"v","name":"A","from":1}]}`,
+		)), "application/json"
+	case "/v1/undo":
+		if f.sane {
+			return []byte(fmt.Sprintf(`{"symbol":%q,"interval":"1M","since":%d}`, pick(f.r, "MONTHS", "NOPE"), time.Now().Add(-time.Hour).UnixMilli())), "application/json"
+		}
 	case "/v1/backups":
 		return []byte(fmt.Sprintf(`{"dir":%q}`, pick(f.r, filepath.Join(f.TempDir(), "b"), "relative", "", f.TempDir()))), "application/json"
 	case "/v1/config":

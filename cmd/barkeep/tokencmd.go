@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,13 +94,18 @@ func (a *app) tokenCommand() *cobra.Command {
 }
 
 // control sends a request that changes something and decodes its answer.
-func (a *app) control(c *cobra.Command, method, path string, body []byte, to any) (err error) {
+func (a *app) control(c *cobra.Command, method, path string, body []byte, to any) error {
+	return a.controlWith(c, method, path, nil, "application/json", body, to)
+}
+
+// controlWith is control with parameters and a body of another type.
+func (a *app) controlWith(c *cobra.Command, method, path string, q url.Values, contentType string, body []byte, to any) (err error) {
 	cl, err := a.connectToChange()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cl.close()) }()
-	resp, err := cl.do(c.Context(), method, path, nil, "application/json", bytes.NewReader(body))
+	resp, err := cl.do(c.Context(), method, path, q, contentType, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
