@@ -35,7 +35,9 @@ type recording struct {
 
 // TestRecorded reads answers that vendors really gave. They are not ours to
 // publish: the test looks for them in the folder that BARKEEP_RECORDED names,
-// or in recorded beside the repository.
+// or in recorded beside the repository. Every folder there must be that of a
+// provider, and every file in it one that a case names: an answer that nobody
+// reads proves nothing.
 func TestRecorded(t *testing.T) {
 	dir := os.Getenv("BARKEEP_RECORDED")
 	if dir == "" {
@@ -45,30 +47,59 @@ func TestRecorded(t *testing.T) {
 		}
 		dir = found[0]
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*", "*.expected.json"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no recorded answers in %s: %v", dir, err)
-	}
-	for _, f := range files {
-		name := filepath.Base(filepath.Dir(f)) + "/" + strings.TrimSuffix(filepath.Base(f), ".expected.json")
-		t.Run(name, func(t *testing.T) { replay(t, f) })
-	}
-}
-
-func replay(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r recording
-	if err := json.Unmarshal(text, &r); err != nil {
-		t.Fatal(err)
+	cases := 0
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(dir, e.Name(), "*.expected.json"))
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s has no case: %v", e.Name(), err)
+		}
+		var read []string
+		for _, f := range files {
+			name := strings.TrimSuffix(filepath.Base(f), ".expected.json")
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r recording
+			if err := json.Unmarshal(text, &r); err != nil {
+				t.Fatalf("%s: %v", f, err)
+			}
+			read = append(read, filepath.Base(f), r.Response.Body)
+			t.Run(e.Name()+"/"+name, func(t *testing.T) { replay(t, filepath.Dir(f), &r) })
+			cases++
+		}
+		all, err := os.ReadDir(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range all {
+			if !slices.Contains(read, f.Name()) {
+				t.Errorf("%s/%s belongs to no case", e.Name(), f.Name())
+			}
+		}
+	}
+	if cases == 0 {
+		t.Fatalf("no recorded answers in %s", dir)
+	}
+}
+
+// replay reads the answer of a case in a folder.
+func replay(t *testing.T, dir string, r *recording) {
+	if folder := filepath.Base(dir); r.Provider != folder {
+		t.Errorf("the case is of %s, and lies among those of %s", r.Provider, folder)
 	}
 	p := vendors.ByName(r.Provider)
 	if p == nil {
-		t.Skipf("%s is not among the providers yet", r.Provider)
+		t.Fatalf("%s is not among the providers", r.Provider)
 	}
-	body, err := os.ReadFile(filepath.Join(filepath.Dir(file), r.Response.Body))
+	body, err := os.ReadFile(filepath.Join(dir, r.Response.Body))
 	if err != nil {
 		t.Fatal(err)
 	}
