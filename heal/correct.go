@@ -2,7 +2,9 @@ package heal
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/barkeepdb/barkeep/series"
 )
@@ -61,10 +63,12 @@ const witnessPad = 12
 
 // correct asks about the findings of one window and acts on what is heard:
 //
-//   - a source that agrees with the sound bars around and says something else
-//     of a bar, which breaks no rule and is what the rule proposed, if it
-//     proposed something: the bar is corrected;
-//   - a source that says the same: the bar stays, it is true as far as known;
+//   - sources that agree with the sound bars around, and with each other, say
+//     something else of a bar, which is whole: the bar is corrected. Where only one
+//     source has it, its word is enough if it is what the rule proposed, or if the
+//     bar cannot be true; else it is proposed;
+//   - they say the same: the bar stays, it is true as far as known;
+//   - they contradict each other: it stays, too;
 //   - nobody to ask: what cannot be a bar is set aside, the rest stays.
 func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) error {
 	h := r.h
@@ -83,7 +87,7 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 	proposed := map[series.Time]ProposedBar{}
 	for i := range found {
 		for n := g.SlotAt(found[i].From); n < g.SlotFrom(found[i].To); n++ {
-			if t := g.Time(n); suspect[t] == nil || found[i].Severity == Violation {
+			if t := g.Time(n); suspect[t] == nil || found[i].Severity == Violation || suspect[t].Rule == ruleWick.ID {
 				suspect[t] = &found[i]
 			}
 		}
@@ -102,35 +106,11 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 		}
 	}
 	out := Outline{Key: s.Key, From: w.From, To: w.To, States: map[string]int64{}}
-	witness, rejected := &answers{}, []string(nil)
-	for p.NoAsk == "" {
-		witness = &answers{}
-		o, err := h.source.Fetch(ctx, s.Key, around, rejected, witness.add)
-		r.spent(o.Requests)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			out.Error = err.Error()
-		}
-		name, why, same, differ := witness.contradicts(s.Grid, &sound, r.pol.Tolerance)
-		r.same, r.differ = r.same+same, r.differ+differ
-		if why == "" {
-			break
-		}
-		rejected = append(rejected, name)
-		out.Rejected = append(out.Rejected, name+": "+why)
+	first, rejected, err := r.believed(ctx, s, p, around, &sound, nil, &out)
+	if err != nil {
+		return err
 	}
-	said := map[series.Time]series.Bar{}
-	by := map[series.Time]string{}
-	for _, a := range witness.list {
-		if a.Proxy {
-			continue // another venue bounds what is likely; its prices are its own
-		}
-		for i, t := range a.Bars.Time {
-			said[t], by[t] = a.Bars.Bar(i), a.Source
-		}
-	}
+	heard := []*answers{first}
 	fixes := map[string]*series.Columns{}
 	aside := map[string]*series.Columns{}
 	for i, t := range stored.Time {
@@ -139,13 +119,21 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 			continue
 		}
 		mine := stored.Bar(i)
-		theirs, heard := said[t]
-		switch want, has := proposed[t]; {
-		case heard && whole(mine) && close4(mine, theirs, r.pol.Tolerance):
+		v, err := r.votes(ctx, s, p, around, &sound, &heard, &rejected, mine, &out)
+		if err != nil {
+			return err
+		}
+		win := v.winner(r.pol.Witnesses)
+		want, has := proposed[t]
+		fits := win != nil && !win.stays && win.bar.Check() == nil && whole(win.bar) && (!has || near(win.bar, want) || win.n >= max(2, r.pol.Witnesses))
+		switch {
+		case win != nil && win.stays:
 			out.States["confirmed"]++
-		case heard && !theirs.Prov.Forming() && theirs.Check() == nil && whole(theirs) && (!has || near(theirs, want)):
-			add(fixes, by[t], theirs)
-		case heard:
+		case fits && win.n < r.pol.Witnesses && mayBeTrue(f, mine) && !r.x.Request.Approve:
+			out.States["proposed"]++
+		case fits:
+			add(fixes, win.by, win.bar)
+		case len(v) > 0:
 			out.States["contradictory"]++
 		case f.Severity == Violation && (f.Action == AutoCorrect || p.NoAsk != "" || len(rejected) > 0):
 			add(aside, f.Rule+": "+f.Evidence, mine)
@@ -153,8 +141,11 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 			out.States["unproven"]++
 		}
 	}
+	if out.States["proposed"] > 0 {
+		out.Error = fmt.Sprintf("%s says otherwise of bars that may be true, and %d sources must: approve it", strings.Join(heard[0].names(), ", "), r.pol.Witnesses)
+	}
 	c := r.change
-	c.Rule, c.Version, c.Evidence = "corruption", 1, witness.evidence(out.Rejected)
+	c.Rule, c.Version, c.Evidence = "corruption", 2, evidenceOf(heard, out.Rejected)
 	for source, bars := range fixes {
 		n, err := h.store.Correct(ctx, s.Key, bars, source, c)
 		if err != nil {
@@ -172,6 +163,132 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 	}
 	r.outline(out)
 	return nil
+}
+
+// believed asks for the bars around what is suspect, of one source after the
+// other, until one agrees with those that are not. A source that says nothing of
+// them is not believed either. Without any the answers are empty; rejected are
+// those that were not believed.
+func (r *running) believed(ctx context.Context, s Series, p *SeriesPlan, around series.Span, sound *series.Columns, avoid []string, out *Outline) (got *answers, rejected []string, err error) {
+	for p.NoAsk == "" {
+		got = &answers{}
+		o, err := r.h.source.Fetch(ctx, s.Key, around, append(slices.Clone(avoid), rejected...), got.add)
+		r.spent(o.Requests)
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		if err != nil && len(avoid) == 0 {
+			out.Error = err.Error()
+		}
+		name, why, same, differ := got.contradicts(s.Grid, sound, r.pol.Tolerance)
+		r.same, r.differ = r.same+same, r.differ+differ
+		if why == "" {
+			// Another venue bounds what is likely; its prices are its own.
+			got.list = slices.DeleteFunc(got.list, func(a *Answer) bool { return a.Proxy || !a.knows(sound, r.pol.Tolerance) })
+			return got, rejected, nil
+		}
+		rejected = append(rejected, name)
+		out.Rejected = append(out.Rejected, name+": "+why)
+	}
+	return &answers{}, rejected, nil
+}
+
+// knows reports whether an answer has some of the bars that are not in doubt, as
+// they are.
+func (a *Answer) knows(sound *series.Columns, tolerance float64) bool {
+	said, same := byTime(a.Bars), 0
+	for i, t := range sound.Time {
+		if b, ok := said[t]; ok && close4(sound.Bar(i), b, tolerance) {
+			same++
+		}
+	}
+	return same >= min(3, max(1, sound.Len()))
+}
+
+// at is what was said of a bar, and by whom.
+func (a *answers) at(t series.Time) (series.Bar, string, bool) {
+	for _, x := range a.list {
+		if i, ok := slices.BinarySearch(x.Bars.Time, t); ok {
+			return x.Bars.Bar(i), x.Source, true
+		}
+	}
+	return series.Bar{}, "", false
+}
+
+// mayBeTrue reports whether a bar that a rule suspects is one that markets make
+// at times: a flash crash looks like a wrong low, and vendors cut both. A price
+// of 0 is what is written where none is known.
+func mayBeTrue(f *Finding, b series.Bar) bool {
+	return f.Rule == ruleDetached.ID || f.Rule == ruleWick.ID && b.Low != 0
+}
+
+// option is a value that sources say a bar has.
+type option struct {
+	bar   series.Bar
+	by    string // who said it first
+	n     int    // how many did
+	stays bool   // it is the stored one
+}
+
+type options []*option
+
+// winner is the value that enough sources say, or all that were heard; nil where
+// they do not agree.
+func (v options) winner(enough int) *option {
+	for _, o := range v {
+		if o.n >= enough {
+			return o
+		}
+	}
+	if len(v) == 1 {
+		return v[0]
+	}
+	return nil
+}
+
+// votes asks sources about a bar until enough of them say the same, or none is
+// left. heard grows by those that are asked, and rejected by those that are not
+// believed.
+func (r *running) votes(ctx context.Context, s Series, p *SeriesPlan, around series.Span, sound *series.Columns, heard *[]*answers, rejected *[]string, mine series.Bar, out *Outline) (v options, err error) {
+	asked := []string{}
+	for i := range witnessMost {
+		if i == len(*heard) {
+			next, no, err := r.believed(ctx, s, p, around, sound, append(asked, *rejected...), out)
+			if err != nil {
+				return nil, err
+			}
+			*rejected = append(*rejected, no...)
+			*heard = append(*heard, next)
+		}
+		a := (*heard)[i]
+		if len(a.list) == 0 {
+			break // nobody is left
+		}
+		asked = append(asked, a.names()...)
+		b, by, ok := a.at(mine.Time)
+		if !ok || b.Prov.Forming() {
+			continue
+		}
+		o := &option{bar: b, by: by, stays: whole(mine) && close4(mine, b, r.pol.Tolerance)}
+		if k := slices.IndexFunc(v, func(x *option) bool { return x.stays == o.stays && close4(x.bar, b, r.pol.Tolerance) }); k >= 0 {
+			o = v[k]
+		} else {
+			v = append(v, o)
+		}
+		if o.n++; o.n >= r.pol.Witnesses {
+			break
+		}
+	}
+	return v, nil
+}
+
+// evidenceOf is what several sources said.
+func evidenceOf(heard []*answers, rejected []string) string {
+	all := &answers{}
+	for _, a := range heard {
+		all.list = append(all.list, a.list...)
+	}
+	return all.evidence(rejected)
 }
 
 func add(to map[string]*series.Columns, key string, b series.Bar) {
