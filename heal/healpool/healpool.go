@@ -88,12 +88,11 @@ func (s *Source) sources(symbol string) ([]dated, error) {
 		s.prefer(out, s.venue(symbol), quote)
 		list := make([]dated, len(out))
 		for i := range out {
-			list[i] = dated{out[i], series.MinTime, series.MaxTime}
+			list[i] = dated{out[i], s.pool.Provider(out[i].Provider).Info().Venue, series.MinTime, series.MaxTime}
 		}
 		return list, nil
 	}
 	var out []dated
-	venue := ""
 	for _, text := range names {
 		ref, err := series.ParseSourceRef(text)
 		if err != nil {
@@ -109,14 +108,13 @@ func (s *Source) sources(symbol string) ([]dated, error) {
 				own = cmp.Or(pairer.Pair(base, quote), symbol)
 			}
 		}
-		grade := fetch.Proxy
-		switch info := p.Info(); {
-		case len(out) == 0:
-			grade, venue = fetch.Primary, info.Venue
-		case info.Venue == venue:
-			grade = fetch.Mirror
-		}
-		out = append(out, dated{fetch.Source{Provider: p.Info().Name, Symbol: own, Grade: grade}, ref.From, ref.To})
+		out = append(out, dated{fetch.Source{Provider: p.Info().Name, Symbol: own}, p.Info().Venue, ref.From, ref.To})
+	}
+	for i := range out { // the best that it ever is
+		out[i].Grade = fetch.Proxy
+	}
+	for _, part := range pieces(out, series.Span{From: series.MinTime, To: series.MaxTime}) {
+		graded(out, part, func(i int, g fetch.Grade) { out[i].Grade = min(out[i].Grade, g) })
 	}
 	return out, nil
 }
@@ -144,7 +142,29 @@ func (s *Source) alike(key series.Key, list []dated) ([]dated, error) {
 // a rename another name is, and a name that was given to something else is wrong.
 type dated struct {
 	fetch.Source
+	venue    string
 	from, to series.Time
+}
+
+// graded calls give for each source that is right throughout a span, which is
+// one of pieces: the first of them is the primary one then, and its venue is what
+// makes mirrors or proxies of the others. A symbol that moved to another venue has
+// another one before.
+func graded(list []dated, part series.Span, give func(i int, g fetch.Grade)) {
+	first := -1
+	for i, d := range list {
+		if d.from > part.From || part.To > d.to {
+			continue
+		}
+		g := fetch.Proxy
+		switch {
+		case first < 0:
+			first, g = i, fetch.Primary
+		case d.venue == list[first].venue:
+			g = fetch.Mirror
+		}
+		give(i, g)
+	}
 }
 
 // pieces cuts a span where a source begins or ends to be right.
@@ -258,22 +278,24 @@ func (s *Source) Fetch(ctx context.Context, key series.Key, span series.Span, av
 	if err != nil {
 		return heal.Outcome{Unanswered: []series.Span{span}, Why: err.Error()}, err
 	}
-	if list, err = s.alike(key, list); err != nil {
+	left, err := s.alike(key, list)
+	if err != nil {
 		return heal.Outcome{Unanswered: []series.Span{span}, Why: err.Error()}, err
 	}
-	list = slices.DeleteFunc(list, func(x dated) bool { return slices.Contains(avoid, x.Provider) })
-	if len(list) == 0 {
+	left = slices.DeleteFunc(slices.Clone(left), func(x dated) bool { return slices.Contains(avoid, x.Provider) })
+	if len(left) == 0 {
 		return heal.Outcome{Unanswered: []series.Span{span}, Why: "no other source is left"}, nil
 	}
 	var all heal.Outcome
 	var errs []error
 	for _, part := range pieces(list, span) {
 		var now []fetch.Source
-		for _, d := range list {
-			if d.from <= part.From && part.To <= d.to {
-				now = append(now, d.Source)
+		graded(list, part, func(i int, g fetch.Grade) {
+			src := list[i].Source
+			if src.Grade = g; slices.ContainsFunc(left, func(x dated) bool { return x.Provider == src.Provider }) {
+				now = append(now, src)
 			}
-		}
+		})
 		if len(now) == 0 {
 			all.Unanswered, all.Why = append(all.Unanswered, part), "no source is named for this time"
 			continue
