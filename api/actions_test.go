@@ -104,6 +104,24 @@ func TestAdjust(t *testing.T) {
 	if r.Header.Get("X-Barkeep-Adjust") != "split" {
 		t.Error("the answer does not say that it is adjusted")
 	}
+	says := func(query, want string) {
+		t.Helper()
+		for _, format := range []string{"json", "columns"} {
+			_, body := askWith(t, s, "/v1/bars?symbol=AAPL&interval=1d&format="+format+query)
+			var v struct{ Adjust string }
+			if err := json.Unmarshal(body, &v); err != nil || v.Adjust != want {
+				t.Errorf("%s%s says that it is adjusted so: %q, want %q", format, query, v.Adjust, want)
+			}
+		}
+	}
+	says("", "none")
+	says("&adjust=split", "split")
+	says("&adjust=all", "all")
+	if err := s.store.SetSymbol("AAPL", storage.Symbol{Calendar: "XNYS", Adjusted: series.AdjustSplit}); err != nil {
+		t.Fatal(err)
+	}
+	says("", "split") // stored so
+	says("&adjust=split", "split")
 }
 
 func TestAdjustRefuses(t *testing.T) {

@@ -92,8 +92,9 @@ func (e *columnsEncoder) close(next *cursor) error {
 	return json.NewEncoder(e.w).Encode(struct {
 		Symbol   string          `json:"symbol"`
 		Interval series.Interval `json:"interval"`
+		Adjust   series.Adjust   `json:"adjust"`
 		Columns  columns         `json:"columns"`
 		Next     *string         `json:"next"`
 		Quality  quality         `json:"quality"`
-	}{e.query.key.Symbol, e.query.key.Interval, out, at, e.quality()})
+	}{e.query.key.Symbol, e.query.key.Interval, e.query.adjusted, out, at, e.quality()})
 }

@@ -80,7 +80,7 @@ func (a answer) sourceName(id series.SourceID) string {
 	return a.name(id)
 }
 
-// jsonEncoder writes {"symbol","interval","bars":[...],"next","quality"}.
+// jsonEncoder writes {"symbol","interval","adjust","bars":[...],"next","quality"}.
 type jsonEncoder struct {
 	answer
 	w     *bufio.Writer
@@ -100,6 +100,8 @@ func (e *jsonEncoder) begin() {
 	e.buf = strconv.AppendQuote(e.buf, e.query.key.Symbol) // its characters need no escapes
 	e.buf = append(e.buf, `,"interval":"`...)
 	e.buf = append(e.buf, e.query.key.Interval.String()...)
+	e.buf = append(e.buf, `","adjust":"`...)
+	e.buf = append(e.buf, e.query.adjusted.String()...)
 	e.buf = append(e.buf, `","bars":[`...)
 }
 

@@ -28,7 +28,8 @@ type barQuery struct {
 	cursor  *cursor
 	past    storage.PastOptions
 
-	adjust series.Adjust
+	adjust   series.Adjust // what is to be done while reading
+	adjusted series.Adjust // what the answer is, stored so or made so
 
 	minQuality float64 // least completeness of the answer; 0 is none
 	violation  string  // what a lower one does: error or warn

@@ -35,7 +35,12 @@ func (s *Server) getBars(c *gin.Context) {
 		fail(c, errAdjusted(q.key.Symbol, is))
 		return
 	} else if is != series.AdjustNone {
-		q.adjust = series.AdjustNone // it is so already
+		q.adjust, q.adjusted = series.AdjustNone, is // it is so already
+	} else {
+		q.adjusted = q.adjust
+	}
+	if q.adjusted != series.AdjustNone {
+		c.Header("X-Barkeep-Adjust", q.adjusted.String())
 	}
 	var actions []CompanyAction
 	if q.adjust != series.AdjustNone {
@@ -46,7 +51,6 @@ func (s *Server) getBars(c *gin.Context) {
 		if q.past.At != 0 { // what was known then
 			actions = slices.DeleteFunc(actions, func(x CompanyAction) bool { return x.Recorded > q.past.At })
 		}
-		c.Header("X-Barkeep-Adjust", q.adjust.String())
 	}
 	a := answer{query: q, source: src, span: q.bounds.within(src.span).Intersect(src.span), name: s.store.SourceName, calendars: s.store.Calendars()}
 	// What is not kept may be asked for again, if it has changed.
