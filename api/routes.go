@@ -124,6 +124,11 @@ func (s *Server) table() []route {
 		{get, "/v1/calendars", Reader, "Calendars", "", nil, nil, s.getCalendars},
 		{get, "/v1/calendars/:name", Reader, "One calendar", "from to", nil, nil, s.getCalendar},
 
+		{get, "/v1/closures", Reader, "Sessions in which a market was most likely shut", "from to", nil, struct {
+			Closures []heal.Closure `json:"closures"`
+		}{}, s.getClosures},
+		{post, "/v1/closures", Operator, "Mark a session as closed", "", closureRequest{}, heal.Repair{}, s.postClosure},
+
 		{get, "/v1/ledger", Reader, "Sums of all that is stored", "", nil, nil, s.getLedger},
 		{post, "/v1/backups", Admin, "Make a backup", "", nil, nil, s.postBackup},
 

@@ -13,11 +13,16 @@ import (
 // series of a venue share, slots that a stored coarser series proves empty, and
 // the pattern of a collector. It returns those, and the holes that are left.
 func (h *Healer) known(ctx context.Context, s Series, all []Series, scan *Scan, holes []series.Absence) (known, left []series.Absence, err error) {
+	shut, err := h.closed(ctx, s, scan, holes)
+	if err != nil {
+		return nil, nil, err
+	}
+	holes = without(holes, shut)
 	proven, lacking, err := h.provenByStored(ctx, s, all, scan, holes)
 	if err != nil {
 		return nil, nil, err
 	}
-	left, known = without(holes, proven), proven
+	left, known = without(holes, proven), append(shut, proven...)
 	if len(lacking) > 0 {
 		// A coarser bar shows trades: these are holes indeed.
 		var marked []series.Absence

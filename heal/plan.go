@@ -252,6 +252,10 @@ func due(holes []series.Absence, r Request, now series.Time, waiting *int64) []s
 			if filling {
 				continue // it is filled already
 			}
+		case series.StateClosed: // of a session that a person approved as closed
+			if r.Type != Reverify {
+				continue
+			}
 		case series.StateNoTrade, series.StateOutage:
 			if r.Type != Reverify && (filling || o.Note.Next == 0 || o.Note.Next > now) {
 				continue

@@ -254,6 +254,9 @@ func (h *Healer) Undo(ctx context.Context, id, actor string) (Undone, error) {
 	if !x.Status.Ended() {
 		return Undone{}, fmt.Errorf("repair %s is %s: cancel it first", id, x.Status)
 	}
+	if err := h.reopen(ctx, x); err != nil {
+		return Undone{}, err
+	}
 	u, err := h.store.Undo(ctx, id, Change{Actor: actor})
 	if err != nil {
 		return u, err

@@ -121,7 +121,7 @@ func (a *app) root() *cobra.Command {
 func (a *app) verbs() []*cobra.Command {
 	all := []*cobra.Command{
 		a.serveCommand(), a.importCommand(), a.exportCommand(), a.queryCommand(), a.seriesCommand(),
-		a.gapsCommand(), a.coverageCommand(), a.calendarsCommand(), a.calendarCommand(), a.inspectCommand(), a.qualityCommand(), a.revisionsCommand(), a.repairCommand(), a.repairsCommand(), a.undoCommand(), a.explainCommand(), a.auditCommand(), a.fetchCommand(), a.providersCommand(), a.endpointsCommand(), a.alertsCommand(), a.actionsCommand(), a.namesCommand(), a.doctorCommand(), a.verifyCommand(), a.damagesCommand(), a.backupCommand(), a.restoreCommand(),
+		a.gapsCommand(), a.coverageCommand(), a.calendarsCommand(), a.calendarCommand(), a.closuresCommand(), a.inspectCommand(), a.qualityCommand(), a.revisionsCommand(), a.repairCommand(), a.repairsCommand(), a.undoCommand(), a.explainCommand(), a.auditCommand(), a.fetchCommand(), a.providersCommand(), a.endpointsCommand(), a.alertsCommand(), a.actionsCommand(), a.namesCommand(), a.doctorCommand(), a.verifyCommand(), a.damagesCommand(), a.backupCommand(), a.restoreCommand(),
 		a.configCommand(), a.tokenCommand(), a.mcpCommand(), a.demoCommand(), a.versionCommand(),
 	}
 	for _, c := range all {
