@@ -1,12 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -23,6 +25,10 @@ import (
 // by symbol and date.
 const kindAction = "action"
 
+// kindPastAction is the kind of the records of what was said of them until it was
+// replaced or deleted: an answer as of an earlier time is made with it.
+const kindPastAction = "action_past"
+
 // CompanyAction is a split or a dividend of a symbol, as one source says it.
 type CompanyAction struct {
 	ID     string `json:"id"`
@@ -30,11 +36,20 @@ type CompanyAction struct {
 	series.Action
 	Source   string      `json:"source"`
 	Recorded series.Time `json:"recorded"` // when it was written
+	// Gone is when it was replaced or deleted; 0 is not.
+	Gone series.Time `json:"gone,omitempty"`
 }
 
 // name is the name of its record. A | is in no symbol.
 func (a CompanyAction) name() string {
 	return fmt.Sprintf("%s|%013d|%s|%s", a.Symbol, int64(a.Ex), a.Kind, a.Source)
+}
+
+// past is the record that keeps the action, which ends to be so.
+func (a CompanyAction) past(now series.Time) (storage.Record, error) {
+	a.Gone = now
+	v, err := json.Marshal(a)
+	return storage.Record{Kind: kindPastAction, Name: fmt.Sprintf("%s|%013d", a.name(), int64(a.Recorded)), Value: v}, err
 }
 
 // newID is what names the action in an address.
@@ -75,12 +90,31 @@ func redated(list []CompanyAction) (out []actionConflict) {
 }
 
 // actionsOf are the actions of a symbol by date; an empty one stands for all.
-func (s *Server) actionsOf(ctx context.Context, symbol string) (list []CompanyAction, err error) {
+func (s *Server) actionsOf(ctx context.Context, symbol string) ([]CompanyAction, error) {
+	return s.readActions(ctx, kindAction, symbol)
+}
+
+// actionsAt are those that were known at a time; 0 is now.
+func (s *Server) actionsAt(ctx context.Context, symbol string, at series.Time) ([]CompanyAction, error) {
+	list, err := s.readActions(ctx, kindAction, symbol)
+	if err != nil || at == 0 {
+		return list, err
+	}
+	past, err := s.readActions(ctx, kindPastAction, symbol)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(append(list, past...), func(a CompanyAction) bool { return a.Recorded > at || a.Gone != 0 && a.Gone <= at })
+	sortActions(list)
+	return list, nil
+}
+
+func (s *Server) readActions(ctx context.Context, kind, symbol string) (list []CompanyAction, err error) {
 	from := ""
 	if symbol != "" {
 		from = symbol + "|"
 	}
-	for r, err := range s.store.Records(ctx, kindAction, from) {
+	for r, err := range s.store.Records(ctx, kind, from) {
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +127,16 @@ func (s *Server) actionsOf(ctx context.Context, symbol string) (list []CompanyAc
 		}
 		list = append(list, a)
 	}
+	sortActions(list)
 	return list, nil
+}
+
+// sortActions puts actions in order of symbol and date. Names of records before
+// 1970 are not in that order.
+func sortActions(list []CompanyAction) {
+	slices.SortStableFunc(list, func(a, b CompanyAction) int {
+		return cmp.Or(cmp.Compare(a.Symbol, b.Symbol), cmp.Compare(a.Ex, b.Ex), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Recorded, b.Recorded))
+	})
 }
 
 // actionConflict is one action of which two sources say different things.
@@ -128,20 +171,42 @@ func actionConflicts(list []CompanyAction) []actionConflict {
 // getActions lists what companies did.
 func (s *Server) getActions(c *gin.Context) {
 	p := parseQuery(c.Request.URL.RawQuery)
-	symbol := p.symbol()
+	symbol, at, history := p.symbol(), p.time("asof"), p.flag("history")
+	if at != nil && *at == 0 {
+		p.fail("asof", "asof is 0: nothing was known then")
+	}
 	if err := p.done(); err != nil {
 		fail(c, err)
 		return
 	}
-	list, err := s.actionsOf(c, symbol)
+	var asof series.Time
+	if at != nil {
+		asof = *at
+	}
+	list, err := s.actionsAt(c, symbol, asof)
 	if err != nil {
 		fail(c, err)
 		return
 	}
-	if list == nil {
-		list = []CompanyAction{}
+	out := actionsAnswer{Actions: list, Conflicts: actionConflicts(list)}
+	if history {
+		if out.Past, err = s.readActions(c, kindPastAction, symbol); err != nil {
+			fail(c, err)
+			return
+		}
 	}
-	c.PureJSON(http.StatusOK, gin.H{"actions": list, "conflicts": actionConflicts(list)})
+	if list == nil {
+		out.Actions = []CompanyAction{}
+	}
+	c.PureJSON(http.StatusOK, out)
+}
+
+// actionsAnswer are actions and where they contradict each other.
+type actionsAnswer struct {
+	Actions   []CompanyAction  `json:"actions"`
+	Conflicts []actionConflict `json:"conflicts"`
+	// Past are those that were replaced or deleted, where they were asked for.
+	Past []CompanyAction `json:"past,omitempty"`
 }
 
 // actionJSON is an action as it is written.
@@ -163,7 +228,8 @@ type actionsRequest struct {
 const maxActions = 10_000 // of one request
 
 // postActions writes actions, all or none. What a source said before of the same
-// kind and date is replaced.
+// kind and date is replaced, and kept for answers as of then; what it says again
+// stays as old as it is.
 func (s *Server) postActions(c *gin.Context) {
 	p := parseQuery(c.Request.URL.RawQuery)
 	if err := p.done(); err != nil {
@@ -187,10 +253,11 @@ func (s *Server) postActions(c *gin.Context) {
 		fail(c, badField("actions", "%d actions: give 1 to %d", len(in.Actions), maxActions))
 		return
 	}
-	var rs []storage.Record
+	now := series.TimeOf(s.now())
+	said := map[string]CompanyAction{} // the last of a name counts
 	for i, x := range in.Actions {
 		a := CompanyAction{
-			Symbol: in.Symbol, Source: in.Source, Recorded: series.TimeOf(s.now()),
+			Symbol: in.Symbol, Source: in.Source, Recorded: now,
 			Action: series.Action{Kind: x.Kind, Ex: series.Time(x.Ex), Ratio: x.Ratio, Amount: x.Amount, Currency: x.Currency, Close: x.Close},
 		}
 		if err := a.Check(); err != nil {
@@ -198,43 +265,82 @@ func (s *Server) postActions(c *gin.Context) {
 			return
 		}
 		a.ID = a.newID()
-		v, err := json.Marshal(a)
-		if err != nil {
-			fail(c, err)
-			return
-		}
-		rs = append(rs, storage.Record{Kind: kindAction, Name: a.name(), Value: v})
+		said[a.name()] = a
 	}
-	if err := s.store.PutRecords(c, rs); err != nil {
+	if err := s.putActions(c, in.Symbol, said, now); err != nil {
 		fail(c, err)
 		return
 	}
-	c.PureJSON(http.StatusOK, gin.H{"written": len(rs)})
+	c.PureJSON(http.StatusOK, gin.H{"written": len(in.Actions)})
 }
 
-// deleteAction forgets an action.
+// putActions writes actions of a symbol, by name, and keeps what they replace.
+func (s *Server) putActions(ctx context.Context, symbol string, said map[string]CompanyAction, now series.Time) error {
+	s.knowing.Lock()
+	defer s.knowing.Unlock()
+	before, err := s.actionsOf(ctx, symbol)
+	if err != nil {
+		return err
+	}
+	var rs []storage.Record
+	for _, old := range before {
+		a, ok := said[old.name()]
+		if !ok {
+			continue
+		}
+		if a.Action == old.Action {
+			delete(said, old.name())
+			continue
+		}
+		r, err := old.past(now)
+		if err != nil {
+			return err
+		}
+		rs = append(rs, r)
+	}
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		v, err := json.Marshal(said[name])
+		if err != nil {
+			return err
+		}
+		rs = append(rs, storage.Record{Kind: kindAction, Name: name, Value: v})
+	}
+	return s.store.PutRecords(ctx, rs)
+}
+
+// deleteAction takes an action away; answers as of before have it still.
 func (s *Server) deleteAction(c *gin.Context) {
 	p := parseQuery(c.Request.URL.RawQuery)
 	if err := p.done(); err != nil {
 		fail(c, err)
 		return
 	}
-	list, err := s.actionsOf(c, "")
+	a, err := s.takeAction(c, c.Param("id"))
 	if err != nil {
 		fail(c, err)
 		return
 	}
-	i := slices.IndexFunc(list, func(a CompanyAction) bool { return a.ID == c.Param("id") })
+	detail(c, "%s of %s on %s", a.Kind, a.Symbol, a.Ex.Std().Format(time.DateOnly))
+	c.PureJSON(http.StatusOK, a)
+}
+
+// takeAction puts an action among those of the past.
+func (s *Server) takeAction(ctx context.Context, id string) (a CompanyAction, err error) {
+	s.knowing.Lock()
+	defer s.knowing.Unlock()
+	list, err := s.actionsOf(ctx, "")
+	if err != nil {
+		return a, err
+	}
+	i := slices.IndexFunc(list, func(a CompanyAction) bool { return a.ID == id })
 	if i < 0 {
-		fail(c, &Error{http.StatusNotFound, "no_such_action", "no action has this id: GET /v1/actions lists them", "id"})
-		return
+		return a, &Error{http.StatusNotFound, "no_such_action", "no action has this id: GET /v1/actions lists them", "id"}
 	}
-	if err := s.store.PutRecords(c, []storage.Record{{Kind: kindAction, Name: list[i].name()}}); err != nil {
-		fail(c, err)
-		return
+	past, err := list[i].past(series.TimeOf(s.now()))
+	if err != nil {
+		return a, err
 	}
-	detail(c, "%s of %s on %s", list[i].Kind, list[i].Symbol, list[i].Ex.Std().Format(time.DateOnly))
-	c.PureJSON(http.StatusOK, list[i])
+	return list[i], s.store.PutRecords(ctx, []storage.Record{past, {Kind: kindAction, Name: list[i].name()}})
 }
 
 // adjusted is a view of one series whose prices and volumes are adjusted before

@@ -5,8 +5,10 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
@@ -122,6 +124,76 @@ func TestAdjust(t *testing.T) {
 	}
 	says("", "split") // stored so
 	says("&adjust=split", "split")
+}
+
+// TestActionsOfThen: an answer as of a time is the one that was given then,
+// whatever was written, replaced or deleted since.
+func TestActionsOfThen(t *testing.T) {
+	s := adjustServer(t)
+	clock := time.Now().Add(time.Hour)
+	s.now = func() time.Time { return clock }
+	opens := map[int64]float64{} // as answered then
+	asof := func(at int64) float64 {
+		t.Helper()
+		list, _ := bars(t, s, "interval=1d&adjust=split&asof="+strconv.FormatInt(at, 10))
+		return list[0].Open
+	}
+	say := func(ratio string) {
+		t.Helper()
+		if code, text := control(t, s, http.MethodPost, "/v1/actions", `{"symbol":"AAPL","source":"exchange","actions":[{"kind":"split","ex":"2020-08-31","ratio":`+ratio+`}]}`); code != http.StatusOK {
+			t.Fatal(text)
+		}
+	}
+	remove := func() {
+		t.Helper()
+		list, err := s.actionsOf(t.Context(), "AAPL")
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		if code, text := control(t, s, http.MethodDelete, "/v1/actions/"+list[0].ID, ""); code != http.StatusOK {
+			t.Fatal(text)
+		}
+	}
+	for i, step := range []struct {
+		do   func()
+		open float64
+	}{
+		{func() {}, 400},
+		{func() { say("2") }, 200},
+		{func() { say("4") }, 100},
+		{func() { say("4") }, 100},
+		{remove, 400},
+		{func() { say("8") }, 50},
+		{remove, 400},
+	} {
+		step.do()
+		at := clock.UnixMilli()
+		opens[at] = step.open
+		clock = clock.Add(time.Minute)
+		now, _ := bars(t, s, "interval=1d&adjust=split")
+		if now[0].Open != step.open {
+			t.Fatalf("step %d: %v, want %v", i, now[0].Open, step.open)
+		}
+		for at, want := range opens {
+			if got := asof(at); got != want {
+				t.Errorf("after step %d: as of %v it is %v, and was %v", i, time.UnixMilli(at), got, want)
+			}
+		}
+	}
+	_, body := askWith(t, s, "/v1/actions?symbol=AAPL&history=true")
+	var v actionsAnswer
+	if err := json.Unmarshal(body, &v); err != nil || len(v.Actions) != 0 || len(v.Past) != 3 {
+		t.Errorf("%s %v, want 3 that are gone", body, err)
+	}
+	// What is said again is as old as it was.
+	if p := v.Past[1]; p.Ratio != 4 || p.Gone-p.Recorded != 2*series.Minute {
+		t.Errorf("%+v", p)
+	}
+	_, body = askWith(t, s, "/v1/actions?asof="+strconv.FormatInt(int64(v.Past[0].Recorded), 10))
+	v = actionsAnswer{}
+	if err := json.Unmarshal(body, &v); err != nil || len(v.Actions) != 1 || v.Actions[0].Ratio != 2 {
+		t.Errorf("%s %v", body, err)
+	}
 }
 
 func TestAdjustRefuses(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -44,12 +43,9 @@ func (s *Server) getBars(c *gin.Context) {
 	}
 	var actions []CompanyAction
 	if q.adjust != series.AdjustNone {
-		if actions, err = s.actionsOf(c, q.key.Symbol); err != nil {
+		if actions, err = s.actionsAt(c, q.key.Symbol, q.past.At); err != nil {
 			fail(c, err)
 			return
-		}
-		if q.past.At != 0 { // what was known then
-			actions = slices.DeleteFunc(actions, func(x CompanyAction) bool { return x.Recorded > q.past.At })
 		}
 	}
 	a := answer{query: q, source: src, span: q.bounds.within(src.span).Intersect(src.span), name: s.store.SourceName, calendars: s.store.Calendars()}

@@ -77,12 +77,9 @@ func (s *Server) table() []route {
 		{put, "/v1/names", Operator, "Set names and listing of a symbol", "symbol", namesRequest{}, symbolNames{}, s.putNames},
 		{post, "/v1/names", Operator, "Take names and listing out of a map file of Lean", "symbol source", nil, symbolNames{}, s.postNames},
 
-		{get, "/v1/actions", Reader, "Splits and dividends", "symbol", nil, struct {
-			Actions   []CompanyAction  `json:"actions"`
-			Conflicts []actionConflict `json:"conflicts"`
-		}{}, s.getActions},
+		{get, "/v1/actions", Reader, "Splits and dividends", "symbol asof history", nil, actionsAnswer{}, s.getActions},
 		{post, "/v1/actions", Operator, "Write splits and dividends", "", actionsRequest{}, nil, s.postActions},
-		{del, "/v1/actions/:id", Operator, "Forget a split or a dividend", "", nil, CompanyAction{}, s.deleteAction},
+		{del, "/v1/actions/:id", Operator, "Take a split or a dividend away", "", nil, CompanyAction{}, s.deleteAction},
 
 		{get, "/v1/gaps", Reader, "Gaps", spanQuery + " state limit asof causal", nil, nil, s.getGaps},
 		{get, "/v1/coverage", Reader, "Slots by state", spanQuery + " limit asof causal", nil, nil, s.getCoverage},

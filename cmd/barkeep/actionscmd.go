@@ -28,14 +28,19 @@ type actionsBody struct {
 }
 
 func (a *app) actionsCommand() *cobra.Command {
-	var symbol string
+	var symbol, asof, history string
+	var past bool
 	list := &cobra.Command{
 		Use:   "actions",
 		Short: "List splits and dividends, or write them",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return show(c.Context(), a, "/v1/actions", query("symbol", symbol), func(v struct {
+			if past {
+				history = "true"
+			}
+			return show(c.Context(), a, "/v1/actions", query("symbol", symbol, "asof", asof, "history", history), func(v struct {
 				Actions   []api.CompanyAction
+				Past      []api.CompanyAction
 				Conflicts []struct {
 					Symbol string
 					Ex     series.Time
@@ -46,9 +51,21 @@ func (a *app) actionsCommand() *cobra.Command {
 				if a.cfg.Output == "json" {
 					return nil
 				}
-				t := newTable(a, "id", "symbol", "kind", "ex", "ratio", "amount", "currency", "source")
-				for _, x := range v.Actions {
-					t.row(x.ID, x.Symbol, x.Kind.String(), x.Ex.Std().Format(time.DateOnly), figure(x.Ratio), figure(x.Amount), x.Currency, x.Source)
+				head := []string{"id", "symbol", "kind", "ex", "ratio", "amount", "currency", "source"}
+				if past {
+					head = append(head, "recorded", "gone")
+				}
+				t := newTable(a, head...)
+				for _, x := range append(v.Actions, v.Past...) {
+					row := []string{x.ID, x.Symbol, x.Kind.String(), x.Ex.Std().Format(time.DateOnly), figure(x.Ratio), figure(x.Amount), x.Currency, x.Source}
+					if past {
+						gone := ""
+						if x.Gone != 0 {
+							gone = x.Gone.String()
+						}
+						row = append(row, x.Recorded.String(), gone)
+					}
+					t.row(row...)
 				}
 				if err := t.flush(); err != nil {
 					return err
@@ -61,6 +78,8 @@ func (a *app) actionsCommand() *cobra.Command {
 		},
 	}
 	list.Flags().StringVar(&symbol, "symbol", "", "only of this symbol")
+	list.Flags().StringVar(&asof, "asof", "", "those that were known at this time")
+	list.Flags().BoolVar(&past, "history", false, "also those that were replaced or removed, with the time")
 
 	var in actionsBody
 	var x series.Action
@@ -118,7 +137,7 @@ func (a *app) actionsCommand() *cobra.Command {
 	from.Flags().StringVar(&in.Symbol, "symbol", "", "symbol of the shares")
 	from.Flags().StringVar(&in.Source, "source", "import", "who says so")
 	remove := &cobra.Command{
-		Use: "remove ID", Short: "Forget a split or a dividend", Args: cobra.ExactArgs(1),
+		Use: "remove ID", Short: "Take a split or a dividend away", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var gone api.CompanyAction
 			if err := a.control(c, http.MethodDelete, "/v1/actions/"+args[0], nil, &gone); err != nil {
