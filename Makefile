@@ -46,6 +46,7 @@ test: dashboard ## vet and run every test but those of make gate
 
 e2e: build ## use the dashboard in Chromium, and attack it there (CHROMIUM=, by default Debian's)
 	cd api/dashboard && node e2e/main.mjs $(CURDIR)/bin/barkeep
+	cd api/dashboard && node e2e/tasks.mjs $(CURDIR)/bin/barkeep
 	cd api/dashboard && node e2e/hostile.mjs $(CURDIR)/bin/barkeep
 
 # Versions are pinned in clients/; scripts of packages are not run. Prometheus runs

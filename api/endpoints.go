@@ -46,6 +46,26 @@ type EndpointHealth struct {
 	LastError    *EndpointError   `json:"last_error"`
 	LastGood     *series.Time     `json:"last_good"`
 	NextProbe    *series.Time     `json:"next_probe"`
+	// Changes are the last changes of its breaker and the times for which it was
+	// left alone, and Stretches the requests of the last day in stretches of ten
+	// minutes that had any; both the oldest first, and since the start.
+	Changes   []EndpointChange  `json:"changes"`
+	Stretches []EndpointStretch `json:"stretches"`
+}
+
+// EndpointChange is a change in the life of an endpoint.
+type EndpointChange struct {
+	Time  series.Time  `json:"time"`
+	State string       `json:"state"` // closed, open, half_open, paused
+	Why   string       `json:"why,omitempty"`
+	Until *series.Time `json:"until"`
+}
+
+// EndpointStretch counts the requests of ten minutes.
+type EndpointStretch struct {
+	From       series.Time      `json:"from"`
+	Requests   int64            `json:"requests"`
+	ErrorKinds map[string]int64 `json:"error_kinds"`
 }
 
 // EndpointBudget is what is left of a rate limit in its window.

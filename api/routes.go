@@ -62,6 +62,7 @@ func (s *Server) table() []route {
 
 		{get, "/v1/bars", Reader, "Bars", spanQuery + " limit order fill asof causal min_quality on_violation columns format cursor resample_from adjust", nil, nil, s.getBars},
 		{post, "/v1/bars", Operator, "Write bars", seriesQuery + " source on_conflict " + readingQuery, nil, writeResult{}, s.postBars},
+		{post, "/v1/demo", Operator, "Write a sample into an empty store", "", nil, sample{}, s.postDemo},
 		{post, "/v1/imports/preview", Operator, "What would be read of a body; nothing is written", "interval name " + readingQuery, nil, previewAnswer{}, s.postPreview},
 		{del, "/v1/bars", Operator, "Delete bars", spanQuery + " all", nil, nil, s.deleteBars},
 		{get, "/v1/latest", Reader, "The last bar of series", seriesQuery, nil, nil, s.getLatest},

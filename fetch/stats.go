@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -42,6 +43,10 @@ type EndpointStatus struct {
 	LastError *LastError    `json:"last_error,omitempty"`
 	LastGood  time.Time     `json:"last_good,omitzero"`
 	NextProbe time.Time     `json:"next_probe,omitzero"` // when it is tried next, if it is left alone
+	// Changes are the last changes of its breaker and pauses, and Stretches the
+	// requests of the last day, the oldest first.
+	Changes   []Change  `json:"-"`
+	Stretches []Stretch `json:"-"`
 }
 
 // Budget is what is left of a limit in its window.
@@ -104,6 +109,10 @@ func (p *Pool) tell(e *endpoint, kind EventKind, detail string, until time.Time)
 		attrs = append(attrs, slog.Time("until", until.UTC().Truncate(time.Millisecond)))
 	}
 	p.log.LogAttrs(context.Background(), kind.level(), "endpoint event", attrs...)
+	switch kind {
+	case BreakerOpened, BreakerHalfOpen, BreakerClosed, EndpointPaused:
+		e.stats.changed(Change{ev.Time, kind, ev.Detail, until})
+	}
 	if p.observe != nil {
 		p.observe(ev)
 	}
@@ -130,6 +139,8 @@ type stats struct {
 	running   int
 	last      *LastError
 	lastGood  time.Time
+	stretches []Stretch // of the last day that had requests, the oldest first
+	changes   []Change  // the last ones, the oldest first
 }
 
 type statsBucket struct {
@@ -157,6 +168,7 @@ func (s *stats) end(took time.Duration, o outcome, err *Error) {
 	}
 	now := time.Now()
 	s.requests++
+	s.stretch(now, err)
 	number := now.UnixNano() / int64(bucketWidth)
 	b := &s.buckets[number%statsBuckets]
 	if b.number != number {
@@ -233,6 +245,13 @@ func (s *stats) fill(out *EndpointStatus) {
 		out.LastError = &l
 	}
 	out.LastGood = s.lastGood
+	out.Changes = slices.Clone(s.changes)
+	for _, x := range s.stretches {
+		if time.Since(x.From) < stretchesKept*StretchWidth {
+			x.Errors = maps.Clone(x.Errors)
+			out.Stretches = append(out.Stretches, x)
+		}
+	}
 	var all, down int64
 	newest := time.Now().UnixNano() / int64(bucketWidth)
 	for _, b := range s.buckets {

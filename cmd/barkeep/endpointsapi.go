@@ -21,7 +21,7 @@ func (e endpointsAPI) Health() []api.EndpointHealth {
 		h := api.EndpointHealth{
 			Name: s.Name, Group: s.Group, Provider: s.Provider, Type: s.Type, URL: s.URL, Grade: s.Grade.String(), Priority: s.Priority,
 			Breaker: fmt.Sprint(s.Breaker), Availability: 100 * s.Availability, Requests: s.Requests, Successes: s.Successes,
-			ErrorKinds: map[string]int64{}, Bars: s.Bars, Rate: s.Rate, P50: ms(s.P50), P95: ms(s.P95), P99: ms(s.P99), Budget: []api.EndpointBudget{},
+			ErrorKinds: map[string]int64{}, Changes: []api.EndpointChange{}, Stretches: []api.EndpointStretch{}, Bars: s.Bars, Rate: s.Rate, P50: ms(s.P50), P95: ms(s.P95), P99: ms(s.P99), Budget: []api.EndpointBudget{},
 		}
 		for k, n := range s.Errors {
 			h.ErrorKinds[fmt.Sprint(k)] += n
@@ -29,6 +29,17 @@ func (e endpointsAPI) Health() []api.EndpointHealth {
 		}
 		if s.Requests > 0 {
 			h.ErrorRate = float64(h.Errors) / float64(s.Requests)
+		}
+		for _, x := range s.Changes {
+			state := map[fetch.EventKind]string{fetch.BreakerOpened: "open", fetch.BreakerHalfOpen: "half_open", fetch.BreakerClosed: "closed", fetch.EndpointPaused: "paused"}[x.Kind]
+			h.Changes = append(h.Changes, api.EndpointChange{Time: series.TimeOf(x.Time), State: state, Why: x.Detail, Until: moment(x.Until)})
+		}
+		for _, x := range s.Stretches {
+			kinds := map[string]int64{}
+			for k, n := range x.Errors {
+				kinds[k.String()] = n
+			}
+			h.Stretches = append(h.Stretches, api.EndpointStretch{From: series.TimeOf(x.From), Requests: x.Requests, ErrorKinds: kinds})
 		}
 		for _, b := range s.Budget {
 			h.Budget = append(h.Budget, api.EndpointBudget{Left: b.Left, Most: b.Most, Seconds: b.Window.Seconds()})

@@ -1,74 +1,12 @@
 // The main task of each page, done by clicks in Chromium against the real
 // program: node e2e/main.mjs PROGRAM [DIRECTORY FOR SCREENSHOTS]
-import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { axe, check, finish, freePort, open, see, start as begin, stop } from './lib.mjs'
 
 const [program, shots] = process.argv.slice(2)
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-let passed = 0
-let failed = 0
-
-function check(what, ok, detail = '') {
-  if (ok) passed++
-  else failed++
-  console.log(`${ok ? 'ok  ' : 'FAIL'} ${what}${ok ? '' : ': ' + detail}`)
-}
-
-// start runs the program until it serves, and returns where.
-function start(args, env = {}) {
-  const child = spawn(program, args, { env: { ...process.env, ...env } })
-  let text = ''
-  const ready = new Promise((done, fail) => {
-    const timer = setTimeout(() => fail(new Error('it does not serve:\n' + text)), 30_000)
-    child.stdout.on('data', (d) => {
-      text += d
-      const m = text.match(/serving .* on (http:\/\/\S+)/)
-      if (m) {
-        clearTimeout(timer)
-        done({ child, base: m[1], text: () => text })
-      }
-    })
-    child.stderr.on('data', (d) => (text += d))
-    child.on('exit', () => fail(new Error('it ended:\n' + text)))
-  })
-  return ready
-}
-
-// freePort is a port that nothing listens on: a restart must come back to it.
-const freePort = () => new Promise((done, fail) => {
-  const probe = createServer()
-  probe.on('error', fail)
-  probe.listen(0, '127.0.0.1', () => {
-    const { port } = probe.address()
-    probe.close(() => done(port))
-  })
-})
-
-const stop = (s) => new Promise((done) => {
-  s.child.on('exit', done)
-  s.child.kill('SIGTERM')
-})
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-})
-const problems = []
-async function open(base, size = { width: 1400, height: 900 }, scheme = 'dark') {
-  const page = await browser.newPage({ viewport: size, colorScheme: scheme })
-  page.on('pageerror', (e) => problems.push(e.message))
-  page.on('console', (m) => {
-    if (/Content Security Policy/i.test(m.text())) problems.push(m.text())
-  })
-  await page.goto(base + '/')
-  return page
-}
-const see = (page, text, timeout = 15_000) => page.getByText(text).first().waitFor({ timeout }).then(() => true, () => false)
+const start = (args, env) => begin(program, args, env)
 
 const demo = await start(['demo', '--listen', '127.0.0.1:0'])
 const token = demo.text().match(/barkeep_[\w-]{20,}/)?.[0] ?? ''
@@ -243,7 +181,4 @@ try {
 } finally {
   await rm(data, { recursive: true, force: true })
 }
-check('no errors and no violations of the policy', problems.length === 0, problems.slice(0, 3).join('; '))
-await browser.close()
-console.log(`${passed} passed, ${failed} failed`)
-process.exit(failed ? 1 : 0)
+await finish()

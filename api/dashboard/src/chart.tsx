@@ -1,11 +1,11 @@
 import {
-  CandlestickSeries, createChart, HistogramSeries, type IChartApi, type ISeriesApi, type Time, type UTCTimestamp,
+  CandlestickSeries, createChart, createSeriesMarkers, HistogramSeries, type IChartApi, type ISeriesApi, type Time, type UTCTimestamp,
 } from 'lightweight-charts'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { type Candle, Pieces } from './data'
 import { decimals, isLocal, time, width } from './format'
 import { Failure } from './parts'
-import type { Run } from './types'
+import type { Aside, Run } from './types'
 
 const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
@@ -19,19 +19,23 @@ interface Props {
   asof?: number
   at?: number
   runs: Run[] // states of the stored slots
+  asides: Aside[] // bars in quarantine
   pick: (at: number) => void
 }
 
-export function Chart({ symbol, interval, stored, asof, at, runs, pick }: Props) {
+export function Chart({ symbol, interval, stored, asof, at, runs, asides, pick }: Props) {
   const box = useRef<HTMLDivElement>(null)
   const shade = useRef<HTMLDivElement>(null)
   const [error, setError] = useState<Error | null>(null)
   const [tip, setTip] = useState<Candle | null>(null)
   const [empty, setEmpty] = useState(false)
-  const drawn = useRef<{ chart: IChartApi; shadeGaps: () => void } | null>(null)
+  const drawn = useRef<{ chart: IChartApi; shadeGaps: () => void; mark: () => void } | null>(null)
   const gaps = useRef<Run[]>([])
   gaps.current = runs.filter((r) => ['missing', 'unavailable', 'outage', 'quarantined', 'synthetic', 'halted'].includes(r.state))
   useEffect(() => drawn.current?.shadeGaps(), [runs])
+  const aside = useRef<Aside[]>([])
+  aside.current = asides
+  useEffect(() => drawn.current?.mark(), [asides])
 
   useEffect(() => {
     const el = box.current
@@ -64,7 +68,21 @@ export function Chart({ symbol, interval, stored, asof, at, runs, pick }: Props)
       prices.setData(rows)
       volume.setData(pieces.candles.map((c) => ({ time: (shift(c.time) / 1000) as UTCTimestamp, value: c.volume })))
       setEmpty(rows.length === 0)
+      mark()
       shadeGaps()
+    }
+
+    // A bar in quarantine has no place of its own: its sign stands at the bar
+    // before it.
+    const marks = createSeriesMarkers(prices, [])
+    const mark = () => {
+      const at = new Set<number>()
+      for (const q of aside.current) {
+        const i = q.time === null ? -1 : before(pieces.candles, q.time)
+        if (i >= 0) at.add(shift(pieces.candles[i].time) / 1000)
+      }
+      marks.setMarkers([...at].sort((a, b) => a - b).map((t) => ({ time: t as UTCTimestamp, position: 'aboveBar', shape: 'square', color: css('--quarantined'), text: 'Q' })))
+      el.dataset.marks = String(at.size)
     }
 
     // Gaps are stretches between two bars that are drawn side by side.
@@ -90,7 +108,7 @@ export function Chart({ symbol, interval, stored, asof, at, runs, pick }: Props)
         layer.append(span)
       }
     }
-    drawn.current = { chart, shadeGaps }
+    drawn.current = { chart, shadeGaps, mark }
 
     let busy = false
     const more = async () => {
@@ -171,6 +189,19 @@ export function Chart({ symbol, interval, stored, asof, at, runs, pick }: Props)
       </div>
     </div>
   )
+}
+
+// before is the last bar that opens at a moment or earlier; -1 if there is none,
+// or none near.
+function before(candles: Candle[], at: number): number {
+  let lo = 0
+  let hi = candles.length
+  while (lo < hi) {
+    const mid = (lo + hi) >> 1
+    if (candles[mid].time <= at) lo = mid + 1
+    else hi = mid
+  }
+  return lo === candles.length && at > (candles[lo - 1]?.time ?? 0) + 864e5 ? -1 : lo - 1
 }
 
 // position is where a moment lies on the chart: between the bars around it.

@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'preact/hooks'
-import { get } from './api'
+import { get, post, token } from './api'
 import { ago, bytes, count, share, time } from './format'
-import { endpointTone, Failure, link, Mark, Panel, Score, StateBar, Tile, toneOf, useLoad, Wait } from './parts'
+import { Action, endpointTone, Failure, link, Mark, Panel, Score, StateBar, Tile, toneOf, useLoad, Wait } from './parts'
 import type { DataHealth, SeriesHealth, Status } from './types'
 
 export function Overview() {
@@ -11,6 +11,7 @@ export function Overview() {
   if (t.bars === 0) return <FirstStart />
   const bad = Object.entries(data.checks).filter(([, c]) => c.status !== 'healthy')
   const run = data.healing.running
+  const incidents = data.alerts.filter((a) => a.rule === 'incident')
   return (
     <>
       <h1>
@@ -27,14 +28,14 @@ export function Overview() {
         <Tile name="Completeness" value={share(t.completeness)} more={`${count(t.missing)} bars missing`} />
         <Tile name="Series" value={count(t.series)} more={`${count(t.bars)} bars`} />
         <Tile name="Healing" value={run ? 'at work' : data.healing.queued ? `${data.healing.queued} queued` : 'idle'} more={run ? `${run.request.symbol}: ${run.step} of ${run.steps}` : <a href="#/repairs">repairs</a>} />
-        <Tile name="Alerts" value={<Mark tone={data.alerts.length ? 'bad' : 'good'}>{data.alerts.length || 'none'}</Mark>} more={<a href="#/alerts">all alerts</a>} />
+        <Tile name="Alerts" value={<Mark tone={data.alerts.length ? 'bad' : 'good'}>{data.alerts.length || 'none'}</Mark>} more={incidents.length ? `${incidents.length} open incident${incidents.length > 1 ? 's' : ''}` : <a href="#/alerts">no open incident</a>} />
         <Tile name="Memory" value={bytes(data.resources.sys_bytes)} more={`up ${ago(data.started).replace(' ago', '')}`} />
       </div>
       {run && run.steps > 0 && (
         <Panel title={`Healing ${run.request.symbol}`}>
           <progress max={run.steps} value={run.step} aria-label="progress of the repair" />
           <div class="dim">
-            {run.step} of {run.steps} questions, {count(run.bars_written)} bars written. <a href={'#/repairs/' + run.id}>Details</a>
+            {run.step} of {run.steps} questions, {count(run.bars_written)} bars written{remaining(run, data.at)}. <a href={'#/repairs/' + run.id}>Details</a>
           </div>
         </Panel>
       )}
@@ -47,6 +48,16 @@ export function Overview() {
           <a href="#/list">All {count(t.series)} series</a>
         </p>
       </Panel>
+      {incidents.length > 0 && (
+        <Panel title="Open incidents">
+          {incidents.map((a) => (
+            <div key={a.id}>
+              <Mark tone="bad">{a.subject}</Mark> <span class="dim">since {time(a.since)}</span>
+              <div>{a.detail}</div>
+            </div>
+          ))}
+        </Panel>
+      )}
       <div class="grid">
         <Panel title="Alerts">
           {data.alerts.length === 0 && <div class="empty">Nothing fires.</div>}
@@ -82,6 +93,13 @@ export function Overview() {
       </div>
     </>
   )
+}
+
+// remaining is when a repair ends if it goes on as it began.
+export function remaining(run: { step: number; steps: number; started?: number }, now: number): string {
+  if (!run.started || run.step === 0 || run.step >= run.steps) return ''
+  const left = ((now - run.started) / run.step) * (run.steps - run.step)
+  return left < 60_000 ? ', less than a minute to go' : left < 36e5 ? `, about ${Math.ceil(left / 60_000)} minutes to go` : `, about ${Math.ceil(left / 36e5)} hours to go`
 }
 
 function SeriesRows({ list }: { list: SeriesHealth[] }) {
@@ -193,7 +211,7 @@ function FirstStart() {
   return (
     <>
       <h1>There are no bars yet</h1>
-      <p class="lead">Three ways to begin.</p>
+      <p class="lead">Four ways to begin.</p>
       <div class="grid">
         <Panel title="Drop a file">
           <p>CSV, JSON, NDJSON, Parquet or Arrow, compressed or not. Columns and times are detected.</p>
@@ -205,8 +223,24 @@ function FirstStart() {
           <p>Without a key, in another terminal:</p>
           <pre>barkeep fetch --provider binance-spot --symbol BTCUSDT --interval 1h --from 2024-01-01 --store</pre>
         </Panel>
-        <Panel title="Watch a demo">
-          <p>A simulated exchange that fails most of the time, and a series that heals while you watch.</p>
+        <Panel title="Look around in a sample">
+          <p>Two days of invented minutes with holes and a bad tick, as the series DEMO. Its page removes it again.</p>
+          {token() ? (
+            <Action
+              label="Load the sample" main
+              run={async () => {
+                await post('/v1/demo')
+                location.hash = link('DEMO', '1m')
+              }}
+            />
+          ) : (
+            <p>
+              <a href="#/system">Enter the token</a> first: it is in the file “token” of the data directory.
+            </p>
+          )}
+        </Panel>
+        <Panel title="Watch a store heal">
+          <p>A simulated exchange that fails most of the time, and a series that heals while you watch, in a server of its own:</p>
           <pre>barkeep demo</pre>
         </Panel>
       </div>

@@ -1,9 +1,9 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { ask, get, post, query, setToken, token } from './api'
 import { ago, bytes, count, isLocal, setLocal, time } from './format'
 import { Action, endpointTone, Failure, link, Mark, Panel, toneOf, useLoad, Wait } from './parts'
 import { PlanView, RepairView } from './series'
-import type { Alert, Aside, AuditEntry, Endpoint, Repair, Setting, Status, Token } from './types'
+import type { Alert, Aside, AuditEntry, Endpoint, EndpointStretch, Repair, Setting, Status, Token } from './types'
 
 export function Endpoints() {
   const { data, error, reload } = useLoad<{ endpoints: Endpoint[] }>((s) => get('/endpoints/health', s), [], ['health', 'repair'], 5000)
@@ -18,7 +18,7 @@ export function Endpoints() {
         <table>
           <thead>
             <tr>
-              <th>Endpoint</th><th>Breaker</th><th class="num">Answered</th><th class="num">Requests</th><th class="num">Errors</th><th class="num">p50</th><th class="num">p95</th><th>Budget</th><th>Last error</th><th />
+              <th>Endpoint</th><th>Breaker</th><th class="num">Answered</th><th class="num">Requests</th><th class="num">Errors</th><th class="num">p50 / p95</th><th>Budget</th><th>Last day, last error</th><th />
             </tr>
           </thead>
           <tbody>
@@ -38,10 +38,12 @@ export function Endpoints() {
                   {count(e.errors)}
                   <div class="dim">{Object.entries(e.error_kinds).map(([k, n]) => `${k} ${n}`).join(', ')}</div>
                 </td>
-                <td class="num">{e.requests ? e.latency_p50_ms.toFixed(0) + ' ms' : '–'}</td>
-                <td class="num">{e.requests ? e.latency_p95_ms.toFixed(0) + ' ms' : '–'}</td>
+                <td class="num">{e.requests ? `${e.latency_p50_ms.toFixed(0)} / ${e.latency_p95_ms.toFixed(0)} ms` : '–'}</td>
                 <td class="when">{e.budget.map((b) => `${b.left}/${b.most} in ${b.window_s} s`).join(', ') || '–'}</td>
-                <td class="wide">{e.last_error ? `${e.last_error.kind}, ${ago(e.last_error.time)}: ${e.last_error.text}` : '–'}</td>
+                <td class="wide">
+                  <Day endpoint={e} />
+                  {e.last_error && <div class="dim">{e.last_error.kind}, {ago(e.last_error.time)}: {e.last_error.text}</div>}
+                </td>
                 <td>
                   <Action
                     label="Test"
@@ -59,6 +61,49 @@ export function Endpoints() {
           </tbody>
         </table>
       </section>
+    </>
+  )
+}
+
+// Day shows the requests of an endpoint over the last day, the failed ones
+// apart, and what its breaker did.
+function Day({ endpoint: e }: { endpoint: Endpoint }) {
+  const width = 600_000
+  const now = Math.floor(Date.now() / width) * width
+  const most = Math.max(1, ...e.stretches.map((s) => s.requests))
+  const errors = (s: EndpointStretch) => Object.values(s.error_kinds).reduce((a, b) => a + b, 0)
+  const kinds = (s: EndpointStretch) => Object.entries(s.error_kinds).map(([k, n]) => `${k} ${n}`).join(', ')
+  const bad = e.stretches.filter((s) => errors(s) > 0)
+  if (e.stretches.length === 0) return <span class="dim">no requests</span>
+  // A bar for ten minutes; an hour at least, a day at most.
+  const slots = Math.min(144, Math.max(6, (now - e.stretches[0].from) / width + 1))
+  return (
+    <>
+      <div class="day" role="img" aria-label={`${count(e.stretches.reduce((n, s) => n + s.requests, 0))} requests in the last ${Math.ceil(slots / 6)} hours, ${count(bad.reduce((n, s) => n + errors(s), 0))} of them failed`}>
+        {e.stretches.map((s) => (
+          <span key={s.from} title={`${time(s.from)}: ${count(s.requests)} requests, ${kinds(s) || 'no errors'}`} style={{ left: `${(100 * (slots - 1 - (now - s.from) / width)) / slots}%`, width: `${100 / slots}%`, height: `${Math.max(8, (100 * s.requests) / most)}%` }}>
+            {errors(s) > 0 && <i style={{ height: `${(100 * errors(s)) / s.requests}%` }} />}
+          </span>
+        ))}
+      </div>
+      {(bad.length > 0 || e.changes.length > 0) && (
+        <details>
+          <summary>
+            {count(bad.reduce((n, s) => n + errors(s), 0))} errors, {count(e.changes.length)} changes of the breaker
+          </summary>
+          <ol class="timeline">
+            {[...e.changes.map((c) => ({ at: c.time, state: c.state, text: c.why ?? '', until: c.until })), ...bad.map((s) => ({ at: s.from, state: 'errors', text: kinds(s), until: null }))]
+              .sort((a, b) => b.at - a.at)
+              .slice(0, 40)
+              .map((x, i) => (
+                <li key={i}>
+                  <span class="when">{time(x.at)}</span> <Mark tone={x.state === 'errors' ? 'dim' : x.state === 'paused' ? 'bad' : toneOf(x.state)}>{x.state === 'errors' ? 'in ten minutes' : x.state.replace('_', ' ')}</Mark> {x.text}
+                  {x.until ? `, until ${time(x.until)}` : ''}
+                </li>
+              ))}
+          </ol>
+        </details>
+      )}
     </>
   )
 }
@@ -374,6 +419,7 @@ export function System({ theme, setTheme, redraw }: { theme: string; setTheme: (
 function Settings() {
   const { data, error, reload } = useLoad<{ settings: Setting[] }>((s) => get('/v1/config', s), [], [], 600_000)
   const [changed, change] = useState<Record<string, string>>({})
+  const [applied, setApplied] = useState('')
   const diff = data?.settings.filter((s) => changed[s.key] !== undefined && changed[s.key] !== s.value) ?? []
   return (
     <Panel title="Settings">
@@ -401,6 +447,7 @@ function Settings() {
               </tbody>
             </table>
           </div>
+          {applied && diff.length === 0 && <div class="note ok" role="status">{applied}</div>}
           {diff.length > 0 && (
             <div class="note">
               {diff.map((s) => <div key={s.key}><code>{s.key}</code>: {s.value || 'nothing'} → {changed[s.key] || 'nothing'}</div>)}
@@ -411,7 +458,7 @@ function Settings() {
                     const r = await ask<{ needs_restart: string[] }>('PUT', '/v1/config', Object.fromEntries(diff.map((s) => [s.key, changed[s.key]])))
                     change({})
                     reload()
-                    return r.needs_restart.length ? 'Kept. In effect at the next start: ' + r.needs_restart.join(', ') : 'In effect.'
+                    setApplied(r.needs_restart.length ? 'Kept. In effect at the next start: ' + r.needs_restart.join(', ') : 'In effect.')
                   }}
                 />
                 <button class="act" onClick={() => change({})}>Discard</button>
@@ -492,6 +539,7 @@ export function Import() {
   const [file, setFile] = useState<File | null>(null)
   const [symbol, setSymbol] = useState('')
   const [interval, setInterval_] = useState('')
+  const chosen = useRef(false) // whether a person chose the interval
   const [conflict, setConflict] = useState('keep')
   const [map, setMap] = useState<Record<string, string>>({})
   const [tz, setTz] = useState('')
@@ -521,7 +569,7 @@ export function Import() {
         if (!r.ok) throw new Error(v.error?.message ?? `The server answered ${r.status}.`)
         setPreview(v)
         setError(null)
-        if (v.step) setInterval_((was) => was || v.step!)
+        if (!chosen.current) setInterval_(v.step ?? '') // another reading has another step
       } catch (e) {
         if (gone.signal.aborted) return
         setPreview(null)
@@ -537,6 +585,7 @@ export function Import() {
     setPreview(null)
     setError(null)
     setMap({})
+    chosen.current = false
     setInterval_('')
     setSymbol(f.name.replace(/[-_ ]?(1m|5m|15m|30m|1h|4h|1d)?([-_ ]\d{4}(-\d\d){0,2})?\.[^.]+(\.(gz|zst|zip))?$/i, '').replace(/[^A-Za-z0-9._\-:/^=]/g, '_').slice(0, 64))
   }
@@ -570,7 +619,10 @@ export function Import() {
   return (
     <>
       <h1>Import</h1>
-      <p class="lead">CSV, TSV, JSON, NDJSON, Parquet or Arrow, also compressed. What was detected is shown before anything is written; rows that cannot be bars go to quarantine.</p>
+      <p class="lead">
+        CSV, TSV, JSON, NDJSON, Parquet or Arrow, also compressed. What was detected is shown before anything is written; rows that cannot be bars go to quarantine.
+        {!token() && <> To write needs a token: <a href="#/system">enter it</a>.</>}
+      </p>
       <section class="panel">
         <div
           class={'drop' + (over ? ' over' : '')}
@@ -642,7 +694,7 @@ export function Import() {
               <label>Symbol <input value={symbol} onInput={(e) => setSymbol(e.currentTarget.value)} /></label>
               <label>
                 Interval{' '}
-                <select value={interval} onChange={(e) => setInterval_(e.currentTarget.value)}>
+                <select value={interval} onChange={(e) => { chosen.current = e.currentTarget.value !== ''; setInterval_(e.currentTarget.value) }}>
                   <option value="">choose</option>
                   {['1s', '5s', '15s', '30s', '1m', '3m', '5m', '15m', '30m', '1h', '2h', '4h', '6h', '8h', '12h', '1d', '3d', '1w', '1M'].map((i) => <option key={i}>{i}</option>)}
                 </select>
@@ -657,6 +709,7 @@ export function Import() {
               </label>
               {preview && symbol && interval ? <Action label="Import" main run={send} /> : <button disabled>Import</button>}
             </div>
+            {preview?.step && interval && preview.step !== interval && <p class="note warn" role="status">The rows are {preview.step} apart, and {interval} is chosen.</p>}
             {sent > 0 && sent < 1 && <progress max={1} value={sent} aria-label="upload" />}
           </>
         )}

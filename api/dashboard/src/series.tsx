@@ -1,9 +1,9 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { get, post, query } from './api'
+import { ask, get, post, query } from './api'
 import { Chart } from './chart'
 import { ago, coarser, count, fitting, share, time } from './format'
 import { Action, Failure, Mark, Panel, Score, StateBar, toneOf, useLoad, Wait } from './parts'
-import type { Finding, Gap, Parts, Plan, Repair, Run, State } from './types'
+import type { Aside, Finding, Gap, Parts, Plan, Repair, Run, State } from './types'
 
 interface Coverage {
   states: Partial<Record<State, number>>
@@ -26,6 +26,14 @@ interface Row {
   calendar: string
 }
 
+// removeSample deletes what POST /v1/demo wrote, and nothing that is somebody's.
+async function removeSample() {
+  const last = await get<{ bar: { source: string } }>('/v1/latest?symbol=DEMO&interval=1m')
+  if (last.bar.source !== 'demo') throw new Error('These bars are not those of the sample.')
+  await ask('DELETE', '/v1/bars?symbol=DEMO&interval=1m&all=true')
+  location.hash = '#/'
+}
+
 export function Series({ symbol, interval, at }: { symbol: string; interval: string; at?: number }) {
   const key = query({ symbol, interval })
   const row = useLoad<Row>((s) => get(`/v1/series/${encodeURIComponent(symbol)}/${interval}`, s), [symbol, interval], ['repair'])
@@ -34,6 +42,7 @@ export function Series({ symbol, interval, at }: { symbol: string; interval: str
   const coverage = useLoad<Coverage>((s) => get('/v1/coverage' + key + past, s), [symbol, interval, asof], ['repair', 'gap', 'bar'])
   const quality = useLoad<Quality>((s) => get('/v1/quality' + key, s), [symbol, interval], ['repair'])
   const gaps = useLoad<{ gaps: Gap[]; more?: number }>((s) => get('/v1/gaps' + key + '&limit=2000' + past, s), [symbol, interval, asof], ['repair', 'gap', 'bar'])
+  const asides = useLoad<{ quarantine: Aside[]; more: boolean }>((s) => get('/v1/quarantine' + key + '&limit=1000', s), [symbol, interval], ['repair', 'bar'], 60_000)
   const findings = useLoad<{ findings: Finding[]; more: boolean }>((s) => get('/v1/findings' + key + '&limit=200', s), [symbol, interval], ['repair'], 120_000)
   const [slot, setSlot] = useState<number | undefined>(at)
   useEffect(() => setSlot(at), [at, symbol, interval])
@@ -50,6 +59,12 @@ export function Series({ symbol, interval, at }: { symbol: string; interval: str
       </h1>
       <p class="lead">
         {count(row.data.bars)} bars, {time(first)} to {time(last)}, calendar {row.data.calendar}
+        {symbol === 'DEMO' && interval === '1m' && (
+          <>
+            {' '}
+            <Action label="Remove the sample" confirm="Really remove its bars?" run={removeSample} />
+          </>
+        )}
       </p>
       <section class="panel">
         <div class="bar">
@@ -63,8 +78,10 @@ export function Series({ symbol, interval, at }: { symbol: string; interval: str
           </label>
           <AsOf first={first} value={asof} set={setAsof} />
         </div>
-        <Chart symbol={symbol} interval={display} stored={interval} asof={asof} at={at} runs={coverage.data?.runs ?? []} pick={setSlot} />
-        <p class="dim">Click a bar or a gap to see all that is known of it. Dashed bars are synthetic, blue ones corrected.</p>
+        <Chart symbol={symbol} interval={display} stored={interval} asof={asof} at={at} runs={coverage.data?.runs ?? []} asides={asides.data?.quarantine ?? []} pick={setSlot} />
+        <p class="dim">
+          Click a bar or a gap to see all that is known of it. Hollow bars are synthetic, blue ones corrected{(asides.data?.quarantine.length ?? 0) > 0 ? `; Q marks the ${asides.data?.quarantine.length} bars in quarantine` : ''}.
+        </p>
       </section>
       {slot !== undefined && <Explain symbol={symbol} interval={interval} at={slot} />}
       <div class="grid">

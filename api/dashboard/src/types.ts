@@ -68,6 +68,14 @@ export interface Endpoint {
   last_error: { time: number; kind: string; text: string } | null
   last_good: number | null
   next_probe: number | null
+  changes: { time: number; state: string; why?: string; until: number | null }[]
+  stretches: EndpointStretch[]
+}
+
+export interface EndpointStretch {
+  from: number
+  requests: number
+  error_kinds: Record<string, number>
 }
 
 export interface Component {
