@@ -17,13 +17,14 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/series"
 	"github.com/barkeepdb/barkeep/storage"
 )
 
 // kindAction is the kind of the records of what companies did. Their names sort
 // by symbol and date.
-const kindAction = "action"
+const kindAction = heal.KindAction
 
 // kindPastAction is the kind of the records of what was said of them until it was
 // replaced or deleted: an answer as of an earlier time is made with it.

@@ -57,7 +57,14 @@ type Series struct {
 	First, Last series.Time // open times of the first and last bar
 	Listed      series.Time // beginning of the symbol; 0 is not known
 	Venue       string      // series of one venue fail together; empty is not known
+	// Adjusted is what the stored prices were freed of; AdjustNone is nothing, or not
+	// known.
+	Adjusted series.Adjust
 }
+
+// KindAction is the kind of the records of what companies did. Their names are
+// SYMBOL|..., by date, and their values have the fields of [series.Action].
+const KindAction = "action"
 
 // Scan is what a series lacks.
 type Scan struct {

@@ -64,7 +64,11 @@ func (h *Healer) inspect(ctx context.Context, s Series, o InspectOptions, give f
 		return nil
 	}
 	run := s.Grid.Run(span)
-	in := &inspector{s: s, o: o, span: span, give: give}
+	splits, err := h.splits(ctx, s.Symbol)
+	if err != nil {
+		return err
+	}
+	in := &inspector{s: s, o: o, span: span, give: give, splits: splits}
 	for from := floor(run.From, inspectSlots); from < run.To; from += inspectSlots {
 		if err := in.stretch(ctx, h.store, series.Run{From: from, To: from + inspectSlots}); err != nil {
 			return err
@@ -88,6 +92,8 @@ type inspector struct {
 	o    InspectOptions
 	span series.Span
 	give func(Finding) error
+
+	splits []series.Action
 
 	before, cur, next *series.Columns // bars of a stretch and of its neighbours
 	at                series.Run      // the stretch that cur is of
@@ -134,7 +140,7 @@ func (in *inspector) stretch(ctx context.Context, st Store, run series.Run) erro
 			return err
 		}
 	}
-	w := &Window{Key: in.s.Key, Grid: in.s.Grid, Bars: &series.Columns{}}
+	w := &Window{Key: in.s.Key, Grid: in.s.Grid, Bars: &series.Columns{}, Splits: in.splits, Adjusted: in.s.Adjusted}
 	appendBars(w.Bars, before, max(0, before.Len()-Context), before.Len())
 	w.From = w.Bars.Len()
 	appendBars(w.Bars, in.cur, 0, in.cur.Len())

@@ -84,6 +84,10 @@ type Window struct {
 	Bars     *series.Columns
 	From, To int
 	NoVolume bool // no bar around has a volume: forex, indices
+	// Splits are those that are known of the symbol, by date, and Adjusted what the
+	// stored prices were freed of.
+	Splits   []series.Action
+	Adjusted series.Adjust
 
 	rule  *Rule
 	found []Finding
@@ -107,7 +111,7 @@ func (w *Window) reportStep(i int, factor, volume float64, format string, args .
 
 // rules are those that are built in, in the order in which they run.
 var rules = []*Rule{
-	&ruleNonFinite, &ruleOHLC, &ruleSign, &ruleVolume, &ruleScale, &ruleUnit, &ruleSplit, &ruleSwapped, &ruleSwappedVolumes, &ruleWick, &ruleDetached,
+	&ruleNonFinite, &ruleOHLC, &ruleSign, &ruleVolume, &ruleScale, &ruleUnit, &ruleSplit, &ruleMixed, &ruleSwapped, &ruleSwappedVolumes, &ruleWick, &ruleDetached,
 	&ruleSpike, &ruleStale, &ruleFlatBeforeHole, &ruleIdle, &ruleLookAhead, &ruleReuse,
 }
 

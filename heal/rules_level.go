@@ -157,11 +157,11 @@ var ruleUnit = Rule{
 var splitRatios = []float64{2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 1.5, 2.5}
 
 var ruleSplit = Rule{
-	ID: "split", Version: 2, Severity: Suspicious, Action: NeedsWitness,
-	Finds:     "a day on which the price changes by the ratio of a split and the volume by its inverse: bars of before are not adjusted, or twice",
+	ID: "split", Version: 3, Severity: Suspicious, Action: NeedsWitness,
+	Finds:     "a day on which the price changes by the ratio of a split and the volume by its inverse: bars of before are not adjusted, or twice. Where the split is known it says which, and nothing of raw prices that show it",
 	Threshold: "open over the close before within 4% of 1:2, 1:3, 2:3 ... or the inverse, between levels of 9 bars, volume by at least half of the ratio the other way",
 	Source:    "yfinance asks the volume to confirm a split",
-	False:     "raw prices, which show every split; crashes to a half on heavy volume",
+	False:     "raw prices, which show every split, where it is not known; crashes to a half on heavy volume",
 	Check: func(w *Window) {
 		c := w.Bars
 		if w.Key.Interval.Intraday() || w.NoVolume {
@@ -181,7 +181,9 @@ var ruleSplit = Rule{
 			for _, s := range splitRatios {
 				for _, s := range [...]float64{s, 1 / s} {
 					if math.Abs(r/s-1) < 0.04 && math.Abs(level/s-1) < 0.15 && (s > 1 && v > 1+(s-1)/2 || s < 1 && v < 1/(1+(1/s-1)/2)) {
-						w.reportStep(i, 1/s, s, "the price changes by 1/%.4g and the volume by %.3g", s, v)
+						if why, ok := w.whichSplit(i, s); !ok {
+							w.reportStep(i, 1/s, s, "the price changes by 1/%.4g and the volume by %.3g: %s", s, v, why)
+						}
 					}
 				}
 			}
@@ -273,10 +275,13 @@ var ruleSpike = Rule{
 	},
 }
 
+// likeLevel reports whether two levels are within a factor of 3.
+func likeLevel(a, b float64) bool { return a <= 3*b && b <= 3*a }
+
 var ruleReuse = Rule{
-	ID: "ticker_reuse", Version: 1, Severity: Notable, Action: FlagOnly,
+	ID: "ticker_reuse", Version: 2, Severity: Notable, Action: FlagOnly,
 	Finds:     "a long silence with another level behind it: two instruments under one symbol",
-	Threshold: "60 days without a bar, and a level more than 3 times higher or lower",
+	Threshold: "60 days without a bar, and a level more than 3 times higher or lower, known splits taken into account",
 	Source:    "polygon-io/issues 64: a symbol that was given to another company",
 	False:     "long halts; a listing that was taken up again",
 	Check: func(w *Window) {
@@ -285,7 +290,7 @@ var ruleReuse = Rule{
 			if c.Time[i]-c.Time[i-1] < 60*24*3600*1000 {
 				continue
 			}
-			if before, after, ok := w.levels(i); ok && (after > 3*before || before > 3*after) {
+			if before, after, ok := w.levels(i); ok && !likeLevel(before, after) && !likeLevel(before, after*w.between(i-1, i)) {
 				w.Report(i, i+1, nil, "after %d days without a bar the level is %.6g instead of %.6g", (c.Time[i]-c.Time[i-1])/(24*3600*1000), after, before)
 			}
 		}

@@ -31,6 +31,7 @@ func (x *Store) Series(context.Context) ([]heal.Series, error) {
 			if sym.Listed != nil {
 				s.Listed = *sym.Listed
 			}
+			s.Adjusted = sym.Adjusted
 			if len(sym.Sources) > 0 {
 				s.Venue = venueOf(sym.Sources[0])
 			}
