@@ -97,6 +97,9 @@ type Info struct {
 	// IntradayRaw says that bars below a day are as traded though longer ones are
 	// adjusted.
 	IntradayRaw bool
+	// Actions says that answers with days carry the splits and dividends of their
+	// span ([Page.Actions]). Where prices are adjusted their amounts are so, too.
+	Actions bool
 	// Grace is how long after its end a bar may still change in what the vendor
 	// says of it.
 	Grace time.Duration
@@ -242,6 +245,9 @@ type Page struct {
 	Zone *time.Location
 	// Refused are rows that could not be read, each with the reason.
 	Refused []Refusal
+	// Actions are splits and dividends beside the rows, with amounts as the vendor
+	// gives them; one of each kind and date.
+	Actions []series.Action
 }
 
 // Dated is the start, in UTC, of the day that a moment has in a zone.

@@ -41,11 +41,7 @@ func (a *app) actionsCommand() *cobra.Command {
 			return show(c.Context(), a, "/v1/actions", query("symbol", symbol, "asof", asof, "history", history), func(v struct {
 				Actions   []api.CompanyAction
 				Past      []api.CompanyAction
-				Conflicts []struct {
-					Symbol string
-					Ex     series.Time
-					IDs    []string
-				}
+				Conflicts []actionConflict
 			},
 			) error {
 				if a.cfg.Output == "json" {
@@ -70,9 +66,7 @@ func (a *app) actionsCommand() *cobra.Command {
 				if err := t.flush(); err != nil {
 					return err
 				}
-				for _, c := range v.Conflicts {
-					a.note("barkeep: sources say different things of %s on %s: remove those that are wrong (%s)\n", c.Symbol, c.Ex.Std().Format(time.DateOnly), strings.Join(c.IDs, ", "))
-				}
+				a.noteConflicts(v.Conflicts)
 				return nil
 			})
 		},
@@ -136,6 +130,31 @@ func (a *app) actionsCommand() *cobra.Command {
 	}
 	from.Flags().StringVar(&in.Symbol, "symbol", "", "symbol of the shares")
 	from.Flags().StringVar(&in.Source, "source", "import", "who says so")
+	var ask fetchFlags
+	get := &cobra.Command{
+		Use:   "fetch --symbol S --provider P[=SYMBOL] --from T",
+		Short: "Get splits and dividends from a vendor, and write them",
+		Long: "Get the splits and dividends of a symbol from a vendor whose answers carry them, which\n" +
+			"is Yahoo, and write them with the vendor as their source. Amounts are put back into the\n" +
+			"money of their time.",
+		Example: "  barkeep actions fetch --symbol AAPL --provider yahoo --from 1980-12-12",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			in := actionsBody{Symbol: ask.symbol}
+			if in.Source, in.Actions, err = a.fetchActions(c.Context(), ask); err != nil {
+				return err
+			}
+			if len(in.Actions) == 0 {
+				a.printf("%s has no split and no dividend of %s\n", in.Source, in.Symbol)
+				return nil
+			}
+			return a.putActions(c, in)
+		},
+	}
+	get.Flags().StringVar(&ask.symbol, "symbol", "", "symbol of the shares")
+	get.Flags().StringArrayVar(&ask.providers, "provider", nil, "vendor to ask, or PROVIDER=SYMBOL")
+	get.Flags().StringArrayVar(&ask.endpoints, "endpoint", nil, "PROVIDER=URL: ask there instead of the vendor's own address")
+	get.Flags().StringVar(&ask.from, "from", "", "from this time on")
 	remove := &cobra.Command{
 		Use: "remove ID", Short: "Take a split or a dividend away", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -147,8 +166,21 @@ func (a *app) actionsCommand() *cobra.Command {
 			return nil
 		},
 	}
-	list.AddCommand(add, from, remove)
+	list.AddCommand(add, from, get, remove)
 	return list
+}
+
+// actionConflict is one action of which sources say different things.
+type actionConflict struct {
+	Symbol string
+	Ex     series.Time
+	IDs    []string
+}
+
+func (a *app) noteConflicts(list []actionConflict) {
+	for _, c := range list {
+		a.note("barkeep: sources say different things of %s on %s: remove those that are wrong (%s)\n", c.Symbol, c.Ex.Std().Format(time.DateOnly), strings.Join(c.IDs, ", "))
+	}
 }
 
 // figure is a number, or nothing where it is 0.

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -253,7 +255,31 @@ func (a *app) fetch(ctx context.Context, in fetchFlags) (err error) {
 	if report != nil {
 		a.sayFetched(report, p)
 	}
+	if to, ok := out.(*storeBars); ok && ctx.Err() == nil {
+		err = errors.Join(err, to.actions(ctx, p, q))
+	}
 	return err
+}
+
+// fetchActions asks a vendor for the splits and dividends of a symbol.
+func (a *app) fetchActions(ctx context.Context, in fetchFlags) (source string, list []series.Action, err error) {
+	in.interval = series.Interval1d.String()
+	q, err := in.ask()
+	if err != nil {
+		return "", nil, err
+	}
+	p, err := a.pool(in, q)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = p.Close(ctx) // nothing is under way
+	}()
+	src := q.Sources[0]
+	list, err = p.Actions(ctx, src.Provider, src.Symbol, q.Span.From)
+	return src.Provider, list, err
 }
 
 // sayFetched says what became of the question, on standard error.
@@ -381,6 +407,49 @@ func (s *storeBars) declare(ctx context.Context, to sink, provider string) error
 	if is != said {
 		return fmt.Errorf("the prices of %s are adjusted: %s, and those of %s: %s. To keep both would mix them: store them under another symbol, or say \"adjusted\":%q in PUT /v1/symbols/%s before its first bar",
 			provider, is, s.key.Symbol, said, is, s.key.Symbol)
+	}
+	return nil
+}
+
+// actions stores the splits and dividends of vendors that gave bars and carry them.
+// What another source said of them stays, and where the two contradict each other
+// that is said, and adjusting is refused until one of them is removed.
+func (s *storeBars) actions(ctx context.Context, p *fetch.Pool, q fetch.Ask) error {
+	for _, src := range q.Sources {
+		to := s.sinks[src.Provider]
+		if to == nil || !vendors.ByName(src.Provider).Info().Actions {
+			continue
+		}
+		list, err := p.Actions(ctx, src.Provider, src.Symbol, q.Span.From)
+		if err != nil {
+			s.app.note("barkeep: the splits and dividends of %s are not known: %v\n", src.Provider, err)
+			continue
+		}
+		if len(list) == 0 {
+			continue
+		}
+		var c *client
+		switch x := to.(type) {
+		case *storeSink:
+			if c, err = s.app.inside(x.store, nil, nil); err != nil {
+				return err
+			}
+		case *serverSink:
+			c = x.client
+		}
+		body, err := json.Marshal(actionsBody{Symbol: s.key.Symbol, Source: src.Provider, Actions: list})
+		if err != nil {
+			return err
+		}
+		if err := c.send(ctx, http.MethodPost, "/v1/actions", nil, "application/json", bytes.NewBuffer(body), nil); err != nil {
+			return err
+		}
+		s.app.note("%d splits and dividends of %s\n", len(list), src.Provider)
+		var known struct{ Conflicts []actionConflict }
+		if err := c.send(ctx, http.MethodGet, "/v1/actions", query("symbol", s.key.Symbol), "", nil, &known); err != nil {
+			return err
+		}
+		s.app.noteConflicts(known.Conflicts)
 	}
 	return nil
 }

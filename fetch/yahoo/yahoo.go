@@ -2,6 +2,7 @@
 package yahoo
 
 import (
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,7 +27,7 @@ func Provider() fetch.Provider {
 			series.Interval1d: "1d", series.Interval1w: "1wk", series.Interval1M: "1mo",
 		},
 		// Seven days of minutes are the most of a question.
-		MaxBars: 7 * 390, FromInclusive: true, ToInclusive: true, Empty: fetch.EmptyOmitted, Volume: fetch.VolumeShares, Daily: -1, Adjusted: fetch.SplitAdjusted,
+		MaxBars: 7 * 390, FromInclusive: true, ToInclusive: true, Empty: fetch.EmptyOmitted, Volume: fetch.VolumeShares, Daily: -1, Adjusted: fetch.SplitAdjusted, Actions: true,
 		Horizon: map[series.Interval]fetch.Horizon{
 			series.Interval1m: {Age: 29 * 24 * time.Hour}, series.Interval5m: {Age: 59 * 24 * time.Hour}, series.Interval15m: {Age: 59 * 24 * time.Hour},
 			series.Interval30m: {Age: 59 * 24 * time.Hour}, series.Interval1h: {Age: 729 * 24 * time.Hour},
@@ -103,6 +104,7 @@ func rows(q fetch.Query, result []byte) (fetch.Page, error) {
 	p.Spoken, p.Whole = q.Span, true // what is too old is refused, never left out
 	meta, _ := wire.Member(result, "meta")
 	p.Zone = exchange(meta)
+	p.Actions = events(result, meta, p.Zone)
 	live, _ := wire.Member(meta, "regularMarketTime")
 	seconds, err := strconv.ParseInt(wire.Text(live), 10, 64)
 	last := len(p.Rows) - 1
@@ -119,6 +121,63 @@ func rows(q fetch.Query, result []byte) (fetch.Page, error) {
 		p.Rows = p.Rows[:last]
 	}
 	return p, nil
+}
+
+// events reads splits and dividends, to which the gains that funds pay out count:
+// what they take off the price is the same. Amounts are freed of later splits, as
+// prices are: github.com/ranaroussi/yfinance/issues/481 (read 2026-11), and the
+// recorded 0.205 of AAPL in 2020. One that cannot be read is given as one that
+// [series.Action.Check] refuses: bars beside it are as good as ever.
+func events(result, meta []byte, zone *time.Location) (out []series.Action) {
+	all, _ := wire.Member(result, "events")
+	home, _ := wire.Member(meta, "currency")
+	for _, key := range [...]string{"splits", "dividends", "capitalGains"} {
+		list, ok := wire.Member(all, key)
+		if !ok {
+			continue
+		}
+		err := wire.Object(list, func(_ string, x []byte) error {
+			a := event(x, key == "splits", wire.Text(home), zone)
+			if a.Ratio == 1 || a.Kind == series.Dividend && a.Amount == 0 {
+				return nil // nothing was changed or paid
+			}
+			for i := range out { // a dividend and a gain of one date
+				if b := &out[i]; b.Kind == a.Kind && b.Ex == a.Ex && b.Currency == a.Currency {
+					b.Amount += a.Amount
+					return nil
+				}
+			}
+			out = append(out, a)
+			return nil
+		})
+		if err != nil {
+			out = append(out, series.Action{})
+		}
+	}
+	return out
+}
+
+func event(x []byte, split bool, home string, zone *time.Location) (a series.Action) {
+	number := func(name string) float64 {
+		text, _ := wire.Member(x, name)
+		v, err := wire.Number(text)
+		if err != nil {
+			return math.NaN()
+		}
+		return v
+	}
+	if at := number("date"); math.Abs(at) < 1e11 { // seconds until the year 5138
+		a.Ex = fetch.Dated(series.Time(at)*1000, zone)
+	}
+	if split {
+		a.Kind, a.Ratio = series.Split, number("numerator")/number("denominator")
+		return a
+	}
+	a.Kind, a.Amount = series.Dividend, number("amount")
+	if money, ok := wire.Member(x, "currency"); ok && wire.Text(money) != home {
+		a.Currency = wire.Text(money)
+	}
+	return a
 }
 
 // exchange is the zone whose dates the sessions have. The offset beside it is
