@@ -43,6 +43,16 @@ type shelf struct{ wire.Vendor }
 // Local is fetch.Local.
 func (*shelf) Local() {}
 
+// Request is fetch.Provider. Symbols are names of files, in which any character
+// may be.
+func (v *shelf) Request(q fetch.Query) (fetch.Request, error) {
+	name, ok := v.Facts.Intervals[q.Interval]
+	if !ok || q.Symbol == "" {
+		return v.Vendor.Request(q)
+	}
+	return v.Ask(q, name)
+}
+
 // Provider returns the provider of an endpoint whose URL is file:///FOLDER. Its
 // bars carry name as their source; venue is where the trades took place, if the
 // files are of one.

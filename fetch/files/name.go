@@ -120,6 +120,20 @@ func match(name, symbol string) (n named, ok bool) {
 	return n, true
 }
 
+// selection is which rows of files are of a symbol: those with a value in a
+// column. Without a column it is all.
+type selection struct{ column, value string }
+
+// selected takes the selection off a symbol: market.csv#ticker=AAPL.
+func selected(symbol string) (string, selection) {
+	if i := strings.LastIndexByte(symbol, '#'); i >= 0 {
+		if column, value, ok := strings.Cut(symbol[i+1:], "="); ok && column != "" {
+			return symbol[:i], selection{column, value}
+		}
+	}
+	return symbol, selection{}
+}
+
 // isPattern reports whether a symbol names files instead.
 func isPattern(symbol string) bool {
 	_, file := stem(symbol)

@@ -132,7 +132,87 @@ type file struct {
 	interval series.Interval
 	span     series.Span
 	bars     *series.Columns // by time; nil: not kept
+
+	// A part is one entry of an archive, or the rows of one instrument.
+	of            *file  // the file that it is a part of; nil: it is one itself
+	entry         string // of the archive
+	column, value string // which rows
+
+	parts   map[string]*file // by entry, column and value
+	listed  bool             // entries is known
+	entries []string         // of an archive
 }
+
+// whole is the file that x is, or is a part of.
+func (x *file) whole() *file {
+	if x.of != nil {
+		return x.of
+	}
+	return x
+}
+
+// part is one entry of a file, or the rows of it with a value in a column.
+func (x *file) part(entry string, sel selection) *file {
+	if entry == "" && sel.column == "" {
+		return x
+	}
+	key := entry + "\x00" + sel.column + "\x00" + sel.value
+	if p := x.parts[key]; p != nil {
+		return p
+	}
+	p := &file{name: x.name, changed: x.changed, of: x, entry: entry, column: sel.column, value: sel.value}
+	if entry != "" {
+		p.name = path.Join(x.name, entry)
+	}
+	if x.parts == nil {
+		x.parts = map[string]*file{}
+	}
+	x.parts[key] = p
+	return p
+}
+
+// inside are the entries of an archive; one that cannot be read has none.
+func (f *folder) inside(x *file) []string {
+	if !x.listed {
+		x.listed = true
+		switch strings.ToLower(path.Ext(x.name)) {
+		case ".zip", ".tar":
+			x.entries, _ = barfile.Entries(filepath.Join(f.root, filepath.FromSlash(x.name)), barfile.Options{MaxMemory: maxMemory, MaxBytes: maxBytes, MaxRatio: maxRatio})
+		}
+	}
+	return x.entries
+}
+
+// candidate is a file, or a part of one, that may hold bars of a question, and
+// what its name says.
+type candidate struct {
+	*file
+	said named
+}
+
+// candidates are the files and parts whose names are those of a symbol. A file
+// whose own name is goes as a whole, unless it is an archive of several series;
+// into others it is looked, if they are archives.
+func (f *folder) candidates(x *file, symbol string, sel selection) (list []candidate) {
+	if said, ok := match(x.name, symbol); ok && !x.several() {
+		return []candidate{{x.part("", sel), said}}
+	}
+	for _, entry := range f.inside(x) {
+		// As if the archive was a folder; in patterns it may be written in full.
+		ext := path.Ext(x.name)
+		said, ok := match(path.Join(strings.TrimSuffix(x.name, ext), entry), symbol)
+		if !ok {
+			said, ok = match(path.Join(x.name, entry), symbol)
+		}
+		if ok {
+			list = append(list, candidate{x.part(entry, sel), said})
+		}
+	}
+	return list
+}
+
+// several reports whether the file was found to be an archive of several series.
+func (x *file) several() bool { return errors.Is(x.wrong, barfile.ErrSeveral) }
 
 // scan looks which files there are; those that changed are forgotten.
 func (f *folder) scan() error {
@@ -177,7 +257,7 @@ func (f *folder) scan() error {
 	if err != nil {
 		return fmt.Errorf("the folder cannot be read: %w", err)
 	}
-	f.recent = slices.DeleteFunc(f.recent, func(x *file) bool { return now[x.name] != x })
+	f.recent = slices.DeleteFunc(f.recent, func(x *file) bool { return now[x.whole().name] != x.whole() })
 	f.files, f.scanned = now, time.Now()
 	return nil
 }
@@ -196,46 +276,65 @@ func (f *folder) bars(r *http.Request, q url.Values) (*http.Response, error) {
 	span := series.Span{From: series.Time(from), To: series.Time(to)}
 	body := []byte(`{"rows":[`)
 	found := false
+	symbol, sel := selected(q.Get("symbol"))
 	for _, name := range f.names {
-		said, ok := match(name, q.Get("symbol"))
-		if !ok || said.interval != 0 && said.interval != interval {
-			continue
+		if err := r.Context().Err(); err != nil {
+			return nil, err
 		}
 		x := f.files[name]
 		if time.Since(x.changed) < settled {
-			f.scanned = time.Time{} // it may be whole the next time
-			continue
-		}
-		found = true
-		if !said.span.Empty() && said.span.Intersect(span).Empty() || x.bars == nil && !x.span.Empty() && x.span.Intersect(span).Empty() {
-			continue
-		}
-		if err := f.read(x, interval); err != nil {
-			return answer(r, statusWrong, problem(err.Error())), nil
-		}
-		if x.interval != interval && said.interval == 0 {
-			continue
-		}
-		if x.interval != 0 && x.interval != interval && x.bars.Len() > 2 {
-			err := fmt.Errorf("%s: its rows are of %s, its name says %s", name, x.interval, interval)
-			f.tell(x, err)
-			return answer(r, statusWrong, problem(err.Error())), nil
-		}
-		i, _ := slices.BinarySearch(x.bars.Time, span.From)
-		for ; i < x.bars.Len() && x.bars.Time[i] < span.To; i++ {
-			if body[len(body)-1] != '[' {
-				body = append(body, ',')
+			if _, ok := match(name, symbol); ok {
+				f.scanned = time.Time{} // it may be whole the next time
 			}
-			body = appendRow(body, x.bars, i)
+			continue
 		}
-		if err := r.Context().Err(); err != nil {
-			return nil, err
+		for again := true; again; {
+			again = false
+			for _, c := range f.candidates(x, symbol, sel) {
+				if c.said.interval != 0 && c.said.interval != interval {
+					continue
+				}
+				found = true
+				var err error
+				if body, err = f.appendBars(body, c, interval, span); errors.Is(err, barfile.ErrSeveral) && c.file == x {
+					again = true // its entries are candidates now
+				} else if err != nil {
+					return answer(r, statusWrong, problem(err.Error())), nil
+				}
+			}
 		}
 	}
 	if !found {
 		return answer(r, statusNone, problem("no file in the folder is of this symbol and interval")), nil
 	}
 	return answer(r, http.StatusOK, append(body, "]}"...)), nil
+}
+
+// appendBars appends the bars of a candidate that open in a span.
+func (f *folder) appendBars(body []byte, c candidate, interval series.Interval, span series.Span) ([]byte, error) {
+	x, said := c.file, c.said
+	if !said.span.Empty() && said.span.Intersect(span).Empty() || x.bars == nil && !x.span.Empty() && x.span.Intersect(span).Empty() {
+		return body, nil
+	}
+	if err := f.read(x, interval); err != nil {
+		return body, err
+	}
+	if x.interval != interval && said.interval == 0 {
+		return body, nil
+	}
+	if x.interval != 0 && x.interval != interval && x.bars.Len() > 2 {
+		err := fmt.Errorf("%s: its rows are of %s, its name says %s", x.name, x.interval, interval)
+		f.tell(x, err)
+		return body, err
+	}
+	i, _ := slices.BinarySearch(x.bars.Time, span.From)
+	for ; i < x.bars.Len() && x.bars.Time[i] < span.To; i++ {
+		if body[len(body)-1] != '[' {
+			body = append(body, ',')
+		}
+		body = appendRow(body, x.bars, i)
+	}
+	return body, nil
 }
 
 // tell logs what is wrong with a file, once.
@@ -259,8 +358,9 @@ func (f *folder) read(x *file, interval series.Interval) error {
 	err := f.load(x, interval)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", x.name, err)
-		x.wrong = err
-		f.tell(x, err)
+		if x.wrong = err; !x.several() || x.of != nil {
+			f.tell(x, err)
+		}
 		return err
 	}
 	f.recent = append([]*file{x}, slices.DeleteFunc(f.recent, func(o *file) bool { return o == x })...)
@@ -278,14 +378,22 @@ func (f *folder) read(x *file, interval series.Interval) error {
 }
 
 func (f *folder) load(x *file, interval series.Interval) error {
-	full := filepath.Join(f.root, filepath.FromSlash(x.name))
-	if !x.checked {
+	whole := x.whole()
+	full := filepath.Join(f.root, filepath.FromSlash(whole.name))
+	if !whole.checked {
 		if err := checkSum(full); err != nil {
 			return err
 		}
-		x.checked = true
+		whole.checked = true
 	}
-	in, err := barfile.OpenFile(full, barfile.Options{Name: path.Base(x.name), MaxMemory: maxMemory, MaxBytes: maxBytes, MaxRatio: maxRatio})
+	o := barfile.Options{Name: path.Base(x.name), MaxMemory: maxMemory, MaxBytes: maxBytes, MaxRatio: maxRatio}
+	if x.entry != "" {
+		o.Entry = "/" + x.entry
+	}
+	if x.column != "" {
+		o.Select = map[string]string{x.column: x.value}
+	}
+	in, err := barfile.OpenFile(full, o)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,8 @@ type Options struct {
 	// Select keeps only rows whose column (a name or a number) has the value.
 	Select map[string]string
 	// Entry picks entries of an archive: a name, a base name or a pattern of
-	// path.Match; empty takes all that hold bars.
+	// path.Match, or after a slash the whole name of one, as [Entries] has it;
+	// empty takes all that hold bars.
 	Entry string
 	// Now marks bars that end after it as forming; 0 marks none.
 	Now series.Time

@@ -302,12 +302,16 @@ func (p *peeler) readerAt(e *entry) (io.ReaderAt, int64, error) {
 // names, without the files that desktops add.
 func pick(all []opener, pattern string) ([]opener, error) {
 	var kept []opener
+	exact, whole := strings.CutPrefix(pattern, "/")
 	for _, e := range all {
 		base := path.Base(e.name)
 		if strings.HasPrefix(base, ".") || strings.HasPrefix(e.name, "__MACOSX/") || base == "Thumbs.db" {
 			continue
 		}
-		if pattern != "" && e.name != pattern && base != pattern {
+		if whole && e.name != exact {
+			continue
+		}
+		if !whole && pattern != "" && e.name != pattern && base != pattern {
 			a, err := path.Match(pattern, e.name)
 			if err != nil {
 				return nil, fmt.Errorf("--entry %q: %w", pattern, err)

@@ -127,6 +127,45 @@ func (r *Reader) start(e *entry) error {
 	return r.advance()
 }
 
+// ErrSeveral is the reason where an archive holds more than one series and
+// [Options.Entry] picks none.
+var ErrSeveral = errors.New("the archive holds several series")
+
+// Entries returns the names of the entries of a zip or tar archive that are no
+// leftovers of a desktop, sorted; none for what is no archive. They are not opened.
+func Entries(name string, o Options) ([]string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // it was only read
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	in := &counter{r: f}
+	p := &peeler{o: o, packed: func() int64 { return max(in.n, st.Size()) }}
+	r := &Reader{peel: p}
+	defer r.closeFrom(0)
+	e := &entry{r: bufio.NewReaderSize(in, sampleBytes), name: name, outer: name}
+	if st.Mode().IsRegular() {
+		e.at, e.size = f, st.Size()
+	}
+	all, err := p.peel(e)
+	if err != nil || len(all) > 0 && !slices.Contains(p.layers, "zip") && !slices.Contains(p.layers, "tar") {
+		return nil, err
+	}
+	kept, err := pick(all, "")
+	if errors.Is(err, errEmpty) {
+		return nil, nil
+	}
+	names := make([]string, 0, len(kept))
+	for _, k := range kept {
+		names = append(names, k.name)
+	}
+	return names, err
+}
+
 // oneSeries keeps the entries that hold bars and refuses an archive of several
 // series. Entries are of one series if their names differ by a date only.
 func (r *Reader) oneSeries(all []opener) ([]opener, error) {
@@ -172,7 +211,7 @@ func (r *Reader) oneSeries(all []opener) ([]opener, error) {
 	for _, b := range bars {
 		names = append(names, groups[b][0].name)
 	}
-	return nil, fmt.Errorf("the archive holds several series (%s): pick one with --entry, a name or a pattern such as '*%s'", list(names), bars[0])
+	return nil, fmt.Errorf("%w (%s): pick one with --entry, a name or a pattern such as '*%s'", ErrSeveral, list(names), bars[0])
 }
 
 // undecided marks an error that a better option would mend: the entry does
