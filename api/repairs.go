@@ -25,6 +25,7 @@ type repairRequest struct {
 	MaxShare float64         `json:"max_share"`
 	Now      bool            `json:"now"`
 	Approve  bool            `json:"approve"`
+	Against  string          `json:"against"`
 }
 
 // moment is a time in a body: a number, or a text as in a query.
@@ -66,7 +67,7 @@ func (s *Server) repair(c *gin.Context, planOnly bool) {
 	}
 	r := heal.Request{
 		Symbol: in.Symbol, Interval: in.Interval, Type: heal.Type(in.Type), Actor: s.actor(c),
-		MaxBars: in.MaxBars, MaxShare: in.MaxShare, Now: in.Now, Approve: in.Approve,
+		MaxBars: in.MaxBars, MaxShare: in.MaxShare, Now: in.Now, Approve: in.Approve, Against: in.Against,
 	}
 	if in.From != nil {
 		r.From = series.Time(*in.From)

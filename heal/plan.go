@@ -28,6 +28,10 @@ type Request struct {
 	// Approve carries out what fewer sources say than Policy.Witnesses asks for, as
 	// long as none says otherwise: the person who asks is the other witness.
 	Approve bool `json:"approve,omitempty"`
+	// Against is the symbol of a second stored series of the same instrument: a
+	// corruption repair then gives the stretches with wrong times that
+	// [Healer.Shifts] finds their own, and nothing else.
+	Against string `json:"against,omitempty"`
 }
 
 // Check returns an error that names what cannot be asked.
@@ -43,6 +47,14 @@ func (r *Request) Check() error {
 	}
 	if r.MaxBars < 0 || r.MaxShare < 0 || r.MaxShare > 1 {
 		return fmt.Errorf("max_bars is %d and max_share %v: give a number of bars, and a share between 0 and 1", r.MaxBars, r.MaxShare)
+	}
+	if r.Against != "" {
+		if r.Type != Corruption || r.Interval == 0 || r.Against == r.Symbol {
+			return fmt.Errorf("against compares one series with that of another symbol: give the repair type %s, an interval, and another symbol than %s", Corruption, r.Symbol)
+		}
+		if err := series.CheckSymbol(r.Against); err != nil {
+			return err
+		}
 	}
 	return r.Type.Check()
 }
@@ -187,7 +199,10 @@ func (h *Healer) planSeries(ctx context.Context, s Series, all []Series, r Reque
 	}
 	// A bar is expected when it has ended.
 	span.To = s.Grid.Time(s.Grid.SlotAt(span.To))
-	if r.Type == Corruption {
+	switch {
+	case r.Against != "":
+		return h.planShifts(ctx, s, r.Against, span)
+	case r.Type == Corruption:
 		return h.planCorruption(ctx, s, span)
 	}
 	scan, err := h.store.Scan(ctx, s.Key, span)

@@ -44,6 +44,7 @@ type Finding struct {
 	Stretches []Stretch `json:"stretches,omitempty"`
 
 	step step        // of a level
+	lag  series.Slot // how much later the bars of a shifted stretch open
 	near series.Span // from the step before it to that behind it
 }
 

@@ -121,7 +121,11 @@ func (r *running) series(ctx context.Context, p *SeriesPlan) error {
 		}
 	}
 	for i := range p.Steps {
-		if err := r.rescale(ctx, s, p, &p.Steps[i]); err != nil {
+		mend := r.rescale
+		if p.Steps[i].lag != 0 {
+			mend = r.relabel
+		}
+		if err := mend(ctx, s, p, &p.Steps[i]); err != nil {
 			return err
 		}
 		if err := r.progress(ctx); err != nil {

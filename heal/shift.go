@@ -155,7 +155,7 @@ func findShifts(g series.Grid, a, b *series.Columns) []Finding {
 			out = append(out, Finding{
 				Rule: ruleShiftID, Version: 1, Severity: Suspicious, Action: NeedsWitness,
 				From: a.Time[from], To: g.Time(g.SlotAt(a.Time[to-1]) + 1), Bars: to - from,
-				Evidence: fmt.Sprintf("the bars are those that open %d slots later", lag),
+				Evidence: fmt.Sprintf("the bars are those that open %d slots later", lag), lag: series.Slot(lag),
 			})
 		}
 		i = max(next, to)

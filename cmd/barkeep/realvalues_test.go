@@ -35,7 +35,7 @@ func TestRealValues(t *testing.T) {
 	// What nothing in the file shows: a week that lies on the level of the next one.
 	hidden := map[string]int{"AV-L-1wk-bad-stock-split": 1}
 	var table strings.Builder
-	table.WriteString("| file | bars that differ | found | proposed, then corrected on approval | corrected in all | set aside | left | false findings in the mended file |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	table.WriteString("| file | bars that differ | found | proposed, then corrected on approval | corrected in all | set aside | left | found in the mended file |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, good := range fixed {
 		bad := strings.TrimSuffix(good, "-fixed.csv") + ".csv"
 		name := strings.TrimSuffix(filepath.Base(bad), ".csv")

@@ -20,6 +20,7 @@ import (
 
 type repairFlags struct {
 	symbol, interval, kind, from, to string
+	against                          string
 	dryRun, now, wait, approve       bool
 	maxBars                          int64
 	maxShare                         float64
@@ -48,6 +49,7 @@ func (a *app) repairCommand() *cobra.Command {
 	f.BoolVar(&in.dryRun, "dry-run", false, "print the plan and change nothing")
 	f.BoolVar(&in.now, "now", false, "ask too for what is not due to be asked for again yet")
 	f.BoolVar(&in.approve, "approve", false, "with --type corruption: carry out what was proposed because fewer sources than data_healing.witnesses say it")
+	f.StringVar(&in.against, "against", "", "with --type corruption: symbol of a second series of the same instrument; give stretches with wrong times their own, and nothing else")
 	f.BoolVar(&in.wait, "wait", true, "under --url: wait until the repair has ended")
 	f.Int64Var(&in.maxBars, "max-bars", 0, "how many bars may be changed (default: data_healing.max_bars_per_run)")
 	f.Float64Var(&in.maxShare, "max-share", 0, "what share of a series may be changed (default: data_healing.max_share_per_run)")
@@ -80,6 +82,9 @@ func (in repairFlags) body() ([]byte, error) {
 	}
 	if in.now {
 		m["now"] = true
+	}
+	if in.against != "" {
+		m["against"] = in.against
 	}
 	if in.approve {
 		m["approve"] = true
@@ -183,6 +188,9 @@ func (a *app) printPlan(p *heal.Plan) error {
 			row("audit", x, "coarser bars of "+strings.Join(s.Sources, ", "))
 		}
 		for _, f := range s.Steps {
+			if len(f.Stretches) == 0 {
+				row("relabel", heal.Step{From: f.From, To: f.To, Bars: int64(f.Bars)}, f.Evidence)
+			}
 			for i, x := range f.Stretches {
 				what := fmt.Sprintf("%s: prices times %.6g, volumes times %.6g, if sources say so", f.Rule, x.Price, x.Volume)
 				if i > 0 {
