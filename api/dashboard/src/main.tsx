@@ -28,7 +28,7 @@ const items: [string, string][] = [
 
 function App() {
   const [at, go] = useState(route())
-  const [on, setOn] = useState(live.on)
+  const [on, setOn] = useState<boolean | undefined>(undefined)
   const [turn, next] = useState(0)
   const [theme, setTheme] = useState(localStorage.getItem('barkeep.theme') ?? (matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark'))
   useEffect(() => {
@@ -69,7 +69,7 @@ function App() {
           </a>
         ))}
         <div class="foot">
-          <span role="status" class={on ? 'good' : 'warn'}>{on ? '● live' : '○ not live: what you see may be old'}</span>
+          <span role="status" class={on === undefined ? '' : on ? 'good' : 'warn'}>{on === undefined ? '○ connecting' : on ? '● live' : '○ not live: what you see may be old'}</span>
           <a href="/docs">API</a>
         </div>
       </nav>

@@ -16,7 +16,7 @@ export function Overview() {
     <>
       <h1>
         <Mark tone={toneOf(data.data.status)}>
-          {data.data.status === 'healthy' ? 'The data can be trusted' : data.data.status === 'degraded' ? 'Some data has holes' : 'Some data cannot be trusted'}
+          {data.data.status === 'healthy' ? 'The data can be trusted' : data.data.status === 'degraded' ? 'Some data has holes or is late' : 'Some data cannot be trusted'}
         </Mark>
       </h1>
       <p class="lead">

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { ask, get, post, query } from './api'
-import { Chart } from './chart'
+import type { Chart as ChartPart } from './chart'
 import { ago, coarser, count, fitting, share, time } from './format'
 import { Action, Failure, Mark, Panel, Score, StateBar, toneOf, useLoad, Wait } from './parts'
 import type { Aside, Finding, Gap, Parts, Plan, Repair, Run, State } from './types'
@@ -24,6 +24,18 @@ interface Row {
   last: number | null
   bars: number
   calendar: string
+}
+
+// LateChart loads the chart when a series is first looked at: it is most of the
+// program, and no other page needs it.
+function LateChart(props: Parameters<typeof ChartPart>[0]) {
+  const [Part, set] = useState<typeof ChartPart | null>(null)
+  const [error, setError] = useState<Error | null>(null)
+  useEffect(() => {
+    import('./chart').then((m) => set(() => m.Chart), (e: Error) => setError(e))
+  }, [])
+  if (error) return <Failure error={error} />
+  return Part ? <Part {...props} /> : <div class="chart" />
 }
 
 // removeSample deletes what POST /v1/demo wrote, and nothing that is somebody's.
@@ -78,7 +90,7 @@ export function Series({ symbol, interval, at }: { symbol: string; interval: str
           </label>
           <AsOf first={first} value={asof} set={setAsof} />
         </div>
-        <Chart symbol={symbol} interval={display} stored={interval} asof={asof} at={at} runs={coverage.data?.runs ?? []} asides={asides.data?.quarantine ?? []} pick={setSlot} />
+        <LateChart symbol={symbol} interval={display} stored={interval} asof={asof} at={at} runs={coverage.data?.runs ?? []} asides={asides.data?.quarantine ?? []} pick={setSlot} />
         <p class="dim">
           Click a bar or a gap to see all that is known of it. Hollow bars are synthetic, blue ones corrected{(asides.data?.quarantine.length ?? 0) > 0 ? `; Q marks the ${asides.data?.quarantine.length} bars in quarantine` : ''}.
         </p>
