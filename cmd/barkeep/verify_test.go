@@ -2,12 +2,18 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/barkeepdb/barkeep/series"
+	"github.com/barkeepdb/barkeep/storage"
 )
 
 // TestVerifyDamage goes the way of an operator with a bad disk: verify names
@@ -152,5 +158,79 @@ func damageTable(t *testing.T, db string) {
 	}
 	if err := os.WriteFile(largest, damaged, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDamageRefetched flips bits in a table of the store: verify names what is
+// lost and sets it aside, a repair fetches it from a source, and the series is bit
+// for bit what it was. An undo of the repair leaves the damage named.
+func TestDamageRefetched(t *testing.T) {
+	now := series.TimeOf(time.Now()) / series.Hour * series.Hour
+	folder, data := t.TempDir(), t.TempDir()
+	var text strings.Builder
+	text.WriteString("time,open,high,low,close,volume\n")
+	c := minutesOf(40_000, now)
+	for i := range c.Time {
+		b := c.Bar(i)
+		fmt.Fprintf(&text, "%d,%v,%v,%v,%v,%v\n", int64(b.Time), b.Open, b.High, b.Low, b.Close, b.Volume)
+	}
+	file := filepath.Join(folder, "ABCDEF-1m.csv")
+	putFile(t, file, text.String())
+	key := series.Key{Symbol: "ABC/DEF", Interval: series.Interval1m}
+	load := []string{"import", file, "--symbol", key.Symbol, "--interval", "1m", "--data", data}
+	for range 2 { // opening the store again moves the log into a table
+		if code, _, errs := run(t, "", load...); code != exitDone {
+			t.Fatal(errs)
+		}
+	}
+	truth := storedBars(t, data, key, &storage.Symbol{Sources: []string{"shelf"}})
+	config := filepath.Join(data, "barkeep.yaml")
+	putFile(t, config, fmt.Sprintf("data_healing: {strategy: sources_only}\nendpoints: {own: [{name: shelf, url: %q, provider: files}]}\n", "file://"+filepath.ToSlash(folder)))
+	damageTable(t, filepath.Join(data, "db"))
+
+	if code, out, _ := run(t, "", "verify", "--check", "--data", data); code != 3 || !strings.Contains(out, key.Symbol) {
+		t.Fatalf("damage is not found: exit %d\n%s", code, out)
+	}
+	if code, out, _ := run(t, "", "verify", "--repair", "--data", data); code != 1 || !strings.Contains(out, "in quarantine now") {
+		t.Fatalf("damage is not set aside: exit %d\n%s", code, out)
+	}
+	// missing is how many bars cannot be read any more.
+	missing := func() int {
+		s, err := storage.Open(data, storage.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var left series.Columns
+		err = s.Read(t.Context(), key, series.Span{}, storage.ReadOptions{OnDamage: func(*storage.CorruptError) {}}, &left)
+		if err := errors.Join(err, s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return truth.Len() - left.Len()
+	}
+	lost := missing()
+	if lost == 0 {
+		t.Fatal("no bar was lost")
+	}
+	args := []string{"repair", "--symbol", key.Symbol, "--interval", "1m", "--to", (truth.Time[truth.Len()-1] + 1).String(), "--max-bars", "1000000", "--max-share", "1", "--data", data, "--config", config}
+	code, out, errs := run(t, "", args...)
+	if code != exitDone || !strings.Contains(out, fmt.Sprintf("%d bars written", lost)) {
+		t.Fatalf("%d bars were lost; exit %d\n%s%s", lost, code, out, errs)
+	}
+	if err := sameBars(storedBars(t, data, key, nil), truth); err != nil {
+		t.Error(err)
+	}
+	if code, out, errs := run(t, "", "verify", "--check", "--data", data); code != exitDone || !strings.Contains(out, " 0 damaged, 0 problems") {
+		t.Errorf("after the repair: exit %d\n%s%s", code, out, errs)
+	}
+	t.Logf("%d of %d bars were lost and fetched", lost, truth.Len())
+	id := regexp.MustCompile(`repair (r[0-9a-f]+) is done`).FindStringSubmatch(out)
+	if id == nil {
+		t.Fatalf("no repair in %s", out)
+	}
+	if code, out, errs := run(t, "", "undo", id[1], "--data", data); code != exitDone {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	if n := missing(); n != lost {
+		t.Errorf("undone, %d bars are gone, want %d", n, lost)
 	}
 }
