@@ -24,7 +24,7 @@ func (h *Healer) planCorruption(ctx context.Context, s Series, span series.Span)
 	}
 	page := p.page
 	var runs, stretches []series.Run
-	if err := h.Inspect(ctx, s.Key, InspectOptions{Span: span}, func(f Finding) error {
+	if err := h.Inspect(ctx, s.Key, InspectOptions{Span: span, barsOnly: true}, func(f Finding) error {
 		if len(f.Stretches) > 0 {
 			p.Steps = append(p.Steps, f)
 			stretches = append(stretches, s.Grid.Run(f.Stretches[0].span()))
@@ -75,7 +75,7 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 	g := s.Grid
 	run := g.Run(w.span())
 	var found []Finding
-	if err := h.Inspect(ctx, s.Key, InspectOptions{Span: w.span()}, func(f Finding) error {
+	if err := h.Inspect(ctx, s.Key, InspectOptions{Span: w.span(), barsOnly: true}, func(f Finding) error {
 		if f.Action != FlagOnly && len(f.Stretches) == 0 { // those are asked about as a whole
 			found = append(found, f)
 		}

@@ -22,6 +22,8 @@ type InspectOptions struct {
 	Rules []string
 	// Limit bounds the findings; 0 is none.
 	Limit int
+
+	barsOnly bool // without rules that look at the holes of a whole series
 }
 
 // Inspect runs the corruption rules over the stored bars of a series and calls
@@ -37,8 +39,21 @@ func (h *Healer) Inspect(ctx context.Context, key series.Key, o InspectOptions, 
 		return errNoSeries(key)
 	}
 	s := all[i]
+	if s.Bars == 0 {
+		return nil
+	}
 	var steps []step
-	return h.inspect(ctx, s, o, func(f Finding) error {
+	holes, err := h.holes(ctx, s, &o)
+	if err != nil {
+		return err
+	}
+	if err := h.inspect(ctx, s, o, func(f Finding) error {
+		for len(holes) > 0 && holes[0].From <= f.From {
+			if err := give(holes[0]); err != nil {
+				return err
+			}
+			holes = holes[1:]
+		}
 		if f.step.factor != 0 {
 			if steps == nil {
 				if steps, err = h.steps(ctx, s); err != nil {
@@ -48,7 +63,15 @@ func (h *Healer) Inspect(ctx context.Context, key series.Key, o InspectOptions, 
 			f.stretch(s, steps)
 		}
 		return give(f)
-	})
+	}); err != nil {
+		return err
+	}
+	for _, f := range holes {
+		if err := give(f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inspect is [Healer.Inspect] without the stretches of steps.
@@ -148,7 +171,7 @@ func (in *inspector) stretch(ctx context.Context, st Store, run series.Run) erro
 	appendBars(w.Bars, next, 0, min(Context, next.Len()))
 	w.NoVolume = !slices.ContainsFunc(w.Bars.Volume, func(v float64) bool { return v != 0 })
 	for _, r := range rules {
-		if len(in.o.Rules) == 0 || slices.Contains(in.o.Rules, r.ID) {
+		if r.Check != nil && (len(in.o.Rules) == 0 || slices.Contains(in.o.Rules, r.ID)) {
 			w.rule = r
 			r.Check(w)
 		}

@@ -235,6 +235,15 @@ const patternLeast = 5
 // stretches of bars and holes of the same two lengths, again and again. It
 // returns what to say of the holes and how long they are, or "".
 func pattern(scan *Scan) (why string, skipped int64) {
+	bars, hole, n := stride(scan)
+	if n == 0 {
+		return "", 0
+	}
+	return fmt.Sprintf("a collector kept %d bars and skipped %d, %d times", bars, hole, n), hole
+}
+
+// stride returns how many bars were kept and skipped, and how often; 0 is never.
+func stride(scan *Scan) (bars, skipped int64, times int) {
 	type shape struct{ bars, hole int64 }
 	counts := map[shape]int{}
 	holes := joined(scan.Holes)
@@ -249,9 +258,9 @@ func pattern(scan *Scan) (why string, skipped int64) {
 	}
 	n := counts[best]
 	if n < patternLeast || 2*n < len(holes) || best.hole < 10 || best.bars < 10 {
-		return "", 0
+		return 0, 0, 0
 	}
-	return fmt.Sprintf("a collector kept %d bars and skipped %d, %d times", best.bars, best.hole, n), best.hole
+	return best.bars, best.hole, n
 }
 
 // provenByStored finds the slots of holes that a stored coarser series of the

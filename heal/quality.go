@@ -305,7 +305,7 @@ func (h *Healer) InspectAll(ctx context.Context) error {
 			continue
 		}
 		x := inspected{Bars: s.Bars, Last: s.Last, At: h.now()}
-		if err := h.Inspect(ctx, s.Key, InspectOptions{}, func(f Finding) error {
+		if err := h.Inspect(ctx, s.Key, InspectOptions{barsOnly: true}, func(f Finding) error {
 			if f.Severity != Notable {
 				x.Suspects += int64(f.Bars)
 			}

@@ -72,6 +72,10 @@ type Rule struct {
 	// Check looks at bars [w.From, w.To) of w and reports what it finds there.
 	// What it says of a bar may depend on up to Context bars before and after it.
 	Check func(w *Window)
+	// Holes, of a rule without Check, looks at the holes of a whole series and
+	// returns the slots from the first that it means to the last, and why; an empty
+	// run where there is nothing to say.
+	Holes func(scan *Scan) (series.Run, string)
 }
 
 // Context is how many bars before and after a bar a rule may look at.
@@ -113,7 +117,7 @@ func (w *Window) reportStep(i int, factor, volume float64, format string, args .
 // rules are those that are built in, in the order in which they run.
 var rules = []*Rule{
 	&ruleNonFinite, &ruleOHLC, &ruleSign, &ruleVolume, &ruleScale, &ruleUnit, &ruleSplit, &ruleMixed, &ruleSwapped, &ruleSwappedVolumes, &ruleWick, &ruleDetached,
-	&ruleSpike, &ruleStale, &ruleFlatBeforeHole, &ruleIdle, &ruleLookAhead, &ruleReuse,
+	&ruleSpike, &ruleStale, &ruleFlatBeforeHole, &ruleIdle, &ruleLookAhead, &ruleReuse, &ruleStride, &ruleCut,
 }
 
 // Rules lists the rules, those that were registered last.
@@ -122,8 +126,8 @@ func Rules() []*Rule { return slices.Clone(rules) }
 // RegisterRule adds a rule. It panics where the id is taken. Call it before
 // anything is inspected.
 func RegisterRule(r *Rule) {
-	if r.ID == "" || r.Check == nil || RuleOf(r.ID) != nil {
-		panic(fmt.Sprintf("heal: rule %q: the id is taken, or there is no check", r.ID))
+	if r.ID == "" || (r.Check == nil) == (r.Holes == nil) || RuleOf(r.ID) != nil {
+		panic(fmt.Sprintf("heal: rule %q: the id is taken, or there is not one check", r.ID))
 	}
 	rules = append(rules, r)
 }

@@ -59,7 +59,7 @@ Where a level changes (` + "`unit_switch`, `split`" + `), a finding names the st
 | needs_witness | corrected when a source says so |
 | flag_only | never changed |
 
-What a rule says of a bar depends on at most ` + fmt.Sprint(heal.Context) + ` bars before and behind it, never on the span that was asked for. Bars off the grid, unreadable rows and conflicting duplicates are no findings: they are refused when they are written and lie in the quarantine. Stretches with wrong times have no sign of their own: ` + "`barkeep inspect --symbol A --interval 1h --against B`" + ` compares a series with a second one of the same instrument and names bounds and shift.
+What a rule says of a bar depends on at most ` + fmt.Sprint(heal.Context) + ` bars before and behind it, never on the span that was asked for; ` + "`page_stride` and `regular_truncation`" + ` look at the holes of the whole series. Bars off the grid, unreadable rows and conflicting duplicates are no findings: they are refused when they are written and lie in the quarantine. Stretches with wrong times have no sign of their own: ` + "`barkeep inspect --symbol A --interval 1h --against B`" + ` compares a series with a second one of the same instrument and names bounds and shift.
 
 Recall is the share of damaged bars that are found, precision the share of the bars found that were damaged, on minutes (for ` + "`split`" + ` days) of a random walk, of which up to a tenth does not trade, with damage of ` + "`heal/healtest`" + ` (` + "`go test ./heal -run TestRulesDocs`" + `). They say nothing of markets stranger than that.
 
