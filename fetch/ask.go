@@ -35,7 +35,8 @@ type Source struct {
 
 // Batch is bars of one source, in ascending order.
 type Batch struct {
-	// Bars are the receiver's to keep.
+	// Bars are the receiver's to keep. Their source is 0 where Provider said them,
+	// and else one that [Pool.Origin] names.
 	Bars     *series.Columns
 	Provider string
 	Endpoint string

@@ -92,6 +92,7 @@ type Pool struct {
 	retrier *retryablehttp.Client
 	pauses  *pauses
 	clocks  clocks
+	origins origins
 
 	spending sync.Mutex // held while a request is spent in all its limits
 

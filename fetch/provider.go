@@ -262,6 +262,11 @@ type Row struct {
 	Open, High, Low, Close, Volume float64
 	QuoteVolume, Trades, VWAP      float64 // NaN where the vendor does not say
 	Final                          Finality
+	// Origin is who said the bar before the provider did, where that only hands it
+	// on; empty is the provider.
+	Origin string
+
+	origin series.SourceID // its number, see [Pool.Origin]
 }
 
 // Finality is whether the vendor marked a bar as ended.

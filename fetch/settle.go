@@ -13,7 +13,7 @@ import (
 // Settled is what one answer says, after the reading rule.
 type Settled struct {
 	// Bars are in ascending order, one for each slot, inside the asked span.
-	// Their source is 0; forming bars and bars without a trade are marked.
+	// Their source is 0, or of [Row.Origin]; forming bars and bars without a trade are marked.
 	Bars series.Columns
 	// Spoken is the set of times for which the answer speaks: there it gave a
 	// bar, or said that there is none. What was asked and is not spoken for has
@@ -239,7 +239,7 @@ func (s *settling) row(slot series.Slot, r Row) {
 		}
 		return
 	}
-	var prov series.Prov
+	prov := series.NewProv(series.Observed, r.origin)
 	if forming {
 		prov |= series.ProvForming
 	}

@@ -333,6 +333,7 @@ func (x *window) fetch(ctx context.Context, c *candidate, part series.Run, patie
 		}
 		q.Cursor = page.Next
 	}
+	p.origins.mark(all.Rows)
 	s := Settle(e.info, q, all, now)
 	if n := len(s.Refused); n > 0 && n == len(all.Rows)+len(all.Refused) {
 		return nil, &Error{Kind: Unavailable, Provider: e.info.Name, Endpoint: e.Name, Message: "no row can be believed: " + s.Refused[0].Reason}

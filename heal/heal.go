@@ -149,6 +149,10 @@ type Answer struct {
 	Source string
 	Proxy  bool   // of another venue
 	Digest string // of the bars
+	// Origin names who said a bar before Source handed it on, by the source in its
+	// provenance, as it is stored: a name under that of Source, or Source itself.
+	// Nil: Source said all of them.
+	Origin func(series.SourceID) string
 }
 
 // Outcome is what became of a question.

@@ -342,11 +342,13 @@ func (r *running) window(ctx context.Context, s Series, p *SeriesPlan, w Step) e
 		if bars.Len() == 0 {
 			continue
 		}
-		n, err := h.store.Write(ctx, s.Key, bars, a.Source, c)
-		if err != nil {
-			return err
+		for _, part := range a.bySource(bars) {
+			n, err := h.store.Write(ctx, s.Key, &part.bars, part.source, c)
+			if err != nil {
+				return err
+			}
+			out.Written += int64(n)
 		}
-		out.Written += int64(n)
 		if !slices.Contains(out.Sources, a.Source) {
 			out.Sources = append(out.Sources, a.Source)
 		}
@@ -611,6 +613,32 @@ func abs(x float64) float64 {
 		return -x
 	}
 	return x
+}
+
+// said is bars of an answer that one source said.
+type said struct {
+	source string
+	bars   series.Columns
+}
+
+// bySource parts bars of an answer by who said them first.
+func (a *Answer) bySource(bars *series.Columns) []*said {
+	if a.Origin == nil {
+		return []*said{{a.Source, *bars}}
+	}
+	var list []*said
+	for i := range bars.Time {
+		b := bars.Bar(i)
+		name := a.Origin(b.Prov.Source())
+		k := slices.IndexFunc(list, func(x *said) bool { return x.source == name })
+		if k < 0 {
+			k = len(list)
+			list = append(list, &said{source: name})
+		}
+		b.Prov = b.Prov.WithSource(0) // it is a number of the pool
+		list[k].bars.Append(b)
+	}
+	return list
 }
 
 // missing returns the bars of an answer that have ended and whose slots are

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -49,7 +50,7 @@ type JournalOptions struct {
 	Rule   string
 	// Version is that of the rule; 0 is any.
 	Version int
-	Source  string // bars of this source
+	Source  string // bars of this source, and of those behind it: peer/venue of peer
 	Actor   string
 	Folds   bool // foldings too, which change no bar
 }
@@ -122,7 +123,7 @@ func (s *Store) change(key, value []byte, o *JournalOptions) (*Change, error) {
 	}
 	if o.Key != nil && x.Key != *o.Key || x.At < o.From || o.To != 0 && x.At >= o.To || e.op == opFold && !o.Folds ||
 		o.Repair != "" && x.Note.Repair != o.Repair || o.Rule != "" && x.Note.Rule != o.Rule || o.Version != 0 && x.Note.Version != o.Version ||
-		o.Source != "" && x.Source != o.Source || o.Actor != "" && x.Note.Actor != o.Actor {
+		o.Source != "" && x.Source != o.Source && !strings.HasPrefix(x.Source, o.Source+"/") || o.Actor != "" && x.Note.Actor != o.Actor {
 		return nil, nil
 	}
 	// They share memory with value, which is the cursor's.

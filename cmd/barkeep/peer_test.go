@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,14 +30,22 @@ func TestPeerHeals(t *testing.T) {
 		}
 	}
 	peer := filepath.Join(t.TempDir(), "peer")
+	// Three have said them there, one of whom handed them on.
+	saidBy := func(i int) string { return []string{"binance-spot", "import", "far/binance-spot"}[i/100%3] }
 	write := func(dir string, key series.Key, c *series.Columns, symbol storage.Symbol) {
 		t.Helper()
 		s, err := storage.Open(dir, storage.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Write(t.Context(), key, c, storage.WriteOptions{Source: "venue"}); err != nil {
-			t.Fatal(err)
+		for i := 0; i < c.Len(); i += 100 {
+			source := "venue"
+			if dir == peer {
+				source = saidBy(i)
+			}
+			if _, err := s.Write(t.Context(), key, slice(c, i, min(i+100, c.Len())), storage.WriteOptions{Source: source}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := s.SetSymbol(key.Symbol, symbol); err != nil {
 			t.Fatal(err)
@@ -86,6 +95,27 @@ func TestPeerHeals(t *testing.T) {
 	if code != exitDone || !strings.Contains(out, "peer") {
 		t.Errorf("who said it is not told: %s%s", out, errs)
 	}
+	// Who said each bar there is kept with it, and the other instance before it.
+	s, err := storage.Open(data, storage.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored series.Columns
+	if err := s.Read(t.Context(), key, series.Span{From: theirs.Time[0], To: now}, storage.ReadOptions{}, &stored); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range stored.Prov {
+		want := "venue"
+		if i >= 1000 && i < 1400 {
+			want = "peer/" + saidBy(i)
+		}
+		if got := s.SourceName(p.Source()); got != want {
+			t.Fatalf("bar %d is said by %q, want %q", i, got, want)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 	// What the other instance filled stays missing here.
 	code, out, errs = run(t, "", "gaps", "--symbol", key.Symbol, "--interval", "1m", "--data", data)
 	if code != exitDone || !strings.Contains(out, "3 ") || strings.Contains(out, "synthetic") || strings.Contains(out, "no_trade") {
@@ -97,6 +127,31 @@ func TestPeerHeals(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	if code, out, errs := run(t, "", "endpoints", "test", "peer", "--data", data, "--config", config); code != exitDone {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	// Prices that are adjusted there are not mixed with raw ones.
+	put := func(body string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, srv.url+"/v1/symbols/"+key.Symbol, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+os.Getenv("PEER_TOKEN"))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatal(resp, err)
+		}
+		_ = resp.Body.Close() // it was not read
+	}
+	put(`{"adjusted":"split"}`)
+	code, out, errs = run(t, "", "undo", "--source", "peer", "--data", data)
+	if code != exitDone || !strings.Contains(out, "400") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	other := t.TempDir()
+	write(other, key, &ours, storage.Symbol{Sources: []string{"peer"}})
+	code, out, errs = run(t, "", "repair", "--symbol", key.Symbol, "--interval", "1m", "--to", now.String(), "--max-bars", "10000", "--max-share", "1", "--data", other, "--config", config)
+	if !strings.Contains(out+errs, "stored there are adjusted (split)") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 }

@@ -1,14 +1,19 @@
 // Package barkeep reads bars of another instance of this program.
 //
 // What a source said, and what a repair corrected, is taken; what was made up
-// there, by a fill or out of finer bars, is not. What the other instance lacks it
+// there, by a fill or out of finer bars, is not. Each bar says who said it there
+// ([fetch.Row.Origin]). What the other instance lacks it
 // may never have had, so its absence says nothing of the market.
 package barkeep
 
 import (
 	"bytes"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/barkeepdb/barkeep/fetch"
 	"github.com/barkeepdb/barkeep/fetch/wire"
@@ -59,7 +64,11 @@ func Provider(name, venue string) fetch.Provider {
 		if !ok {
 			return fetch.Page{}, wire.Fault(fetch.Unavailable, "", "the answer holds no bars: this is no Barkeep")
 		}
+		if adjust, ok := wire.Member(body, "adjust"); ok && wire.Text(adjust) != "none" {
+			return fetch.Page{}, wire.Fault(fetch.BadRequest, "adjusted", "the prices that are stored there are adjusted ("+wire.Text(adjust)+")")
+		}
 		said := []byte{'['}
+		origins := map[series.Time]string{}
 		if err := wire.Array(bars, func(bar []byte) error {
 			kind, _ := wire.Member(bar, "kind")
 			forming, _ := wire.Member(bar, "forming")
@@ -70,6 +79,11 @@ func Provider(name, venue string) fetch.Provider {
 				said = append(said, ',')
 			}
 			said = append(said, bar...)
+			source, _ := wire.Member(bar, "source")
+			t, _ := wire.Member(bar, "time")
+			if ms, err := strconv.ParseInt(wire.Text(t), 10, 64); err == nil && len(source) > 0 {
+				origins[series.Time(ms)] = origin(wire.Text(source))
+			}
 			return nil
 		}); err != nil {
 			return fetch.Page{}, err
@@ -78,6 +92,9 @@ func Provider(name, venue string) fetch.Provider {
 		if err != nil {
 			return p, err
 		}
+		for i := range p.Rows {
+			p.Rows[i].Origin = origins[p.Rows[i].Time]
+		}
 		if next, ok := wire.Member(body, "next"); ok && !bytes.Equal(next, []byte("null")) {
 			p.Next = wire.Text(next)
 		}
@@ -85,6 +102,15 @@ func Provider(name, venue string) fetch.Provider {
 	}
 	v.Alive = fetch.Request{Path: "/health", Class: "health"}
 	return v
+}
+
+// origin is the name of a source there; one that is not known, or cannot be a
+// name here, is none.
+func origin(name string) string {
+	if name == "unknown" || len(name) > 64 || strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name) {
+		return ""
+	}
+	return name
 }
 
 // Sign is fetch.Signer: the token travels in a header.

@@ -190,8 +190,13 @@ func pieces(list []dated, span series.Span) (out []series.Span) {
 func (s *Source) prefer(list []fetch.Source, stored, quote string) {
 	venueOf := func(x fetch.Source) string { return s.pool.Provider(x.Provider).Info().Venue }
 	best := slices.IndexFunc(list, func(x fetch.Source) bool {
-		return stored != "" && (x.Provider == stored || strings.EqualFold(venueOf(x), stored))
+		return stored != "" && (x.Provider == stored || strings.HasPrefix(stored, x.Provider+"/") || strings.EqualFold(venueOf(x), stored))
 	})
+	if i := strings.LastIndexByte(stored, '/'); best < 0 && i >= 0 { // who said it first
+		best = slices.IndexFunc(list, func(x fetch.Source) bool {
+			return x.Provider == stored[i+1:] || strings.EqualFold(venueOf(x), stored[i+1:])
+		})
+	}
 	if best < 0 {
 		usual := "COINBASE"
 		if strings.Contains(quote, "USDT") || quote == "USDC" || quote == "FDUSD" || quote == "BUSD" || quote == "TUSD" || quote == "BNB" {
@@ -323,7 +328,10 @@ func (s *Source) Fetch(ctx context.Context, key series.Key, span series.Span, av
 func (s *Source) fetch(ctx context.Context, key series.Key, span series.Span, list []fetch.Source, give func(heal.Answer) error) (heal.Outcome, error) {
 	ask := fetch.Ask{Sources: list, Interval: key.Interval, Span: span, Proxies: s.proxies, Patience: s.patience}
 	rep, err := s.pool.Bars(ctx, ask, func(b fetch.Batch) error {
-		return give(heal.Answer{Bars: b.Bars, Source: b.Provider, Proxy: b.Grade == fetch.Proxy, Digest: digest(b.Bars)})
+		return give(heal.Answer{
+			Bars: b.Bars, Source: b.Provider, Proxy: b.Grade == fetch.Proxy, Digest: digest(b.Bars),
+			Origin: func(id series.SourceID) string { return under(b.Provider, s.pool.Origin(id)) },
+		})
 	})
 	var out heal.Outcome
 	if rep != nil {
@@ -337,6 +345,25 @@ func (s *Source) fetch(ctx context.Context, key series.Key, span series.Span, li
 		}
 	}
 	return out, err
+}
+
+// maxSource is the longest name of a source that a store takes.
+const maxSource = 64
+
+// under is the name of a source behind a provider that hands on what it said:
+// peer/binance-spot. What stands between the two goes where that is too long.
+func under(provider, origin string) string {
+	if origin == "" {
+		return provider
+	}
+	name := provider + "/" + origin
+	if i := strings.LastIndexByte(origin, '/'); len(name) > maxSource && i >= 0 {
+		name = provider + "/" + origin[i+1:]
+	}
+	if len(name) > maxSource {
+		return provider
+	}
+	return name
 }
 
 // digest is the beginning of the SHA-256 of times, prices and volumes.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"strings"
 
 	"github.com/barkeepdb/barkeep/heal"
 	"github.com/barkeepdb/barkeep/series"
@@ -38,7 +39,8 @@ func (x *Store) Series(context.Context) ([]heal.Series, error) {
 		}
 		if s.Venue == "" && i.Bars > 0 {
 			if b, ok, err := x.s.Latest(i.Key); err == nil && ok {
-				s.Venue = x.s.SourceName(b.Prov.Source())
+				name := x.s.SourceName(b.Prov.Source())
+				s.Venue = name[strings.LastIndexByte(name, '/')+1:] // who said it first
 			}
 		}
 		out = append(out, s)
