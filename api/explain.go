@@ -31,6 +31,8 @@ type explained struct {
 	Aside    []entryJSON   `json:"quarantine"`
 	Repairs  []repairShort `json:"repairs"`
 	Damages  []Damage      `json:"damages"`
+	// Findings are what the corruption rules say of the bar, and of the holes around.
+	Findings []heal.Finding `json:"findings"`
 }
 
 type sessionJSON struct {
@@ -84,7 +86,7 @@ func (s *Server) explain(c *gin.Context, info storage.Info, at series.Time) (*ex
 	}
 	out := &explained{
 		Key: info.Key, From: span.From, To: span.To, State: series.StateUnknown, Calendar: s.calendarOf(info.Symbol),
-		Aside: []entryJSON{}, Repairs: []repairShort{}, Damages: []Damage{},
+		Aside: []entryJSON{}, Repairs: []repairShort{}, Damages: []Damage{}, Findings: []heal.Finding{},
 	}
 	for _, r := range cov.Runs {
 		if r.From <= slot && slot < r.To {
@@ -123,6 +125,14 @@ func (s *Server) explain(c *gin.Context, info storage.Info, at series.Time) (*ex
 		}
 		if e.HasTime && span.Contains(e.Time) {
 			out.Aside = append(out.Aside, s.entryJSON(e))
+		}
+	}
+	if s.o.Healer != nil {
+		if err := s.o.Healer.Inspect(c, info.Key, heal.InspectOptions{Span: span}, func(f heal.Finding) error {
+			out.Findings = append(out.Findings, f)
+			return nil
+		}); err != nil {
+			return nil, err
 		}
 	}
 	return out, s.explainRest(c, out)

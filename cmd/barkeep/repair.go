@@ -348,7 +348,7 @@ func (a *app) explainCommand() *cobra.Command {
 					return nil
 				}
 				t := newTable(a, "what", "value")
-				for _, k := range []string{"symbol", "interval", "from", "to", "state", "reason", "attempts", "first_asked", "last_asked", "next_try", "fill", "bar", "calendar", "open", "session", "run", "quarantine", "repairs", "damages"} {
+				for _, k := range []string{"symbol", "interval", "from", "to", "state", "reason", "attempts", "first_asked", "last_asked", "next_try", "fill", "bar", "calendar", "open", "session", "run", "quarantine", "findings", "repairs", "damages"} {
 					x, there := v[k]
 					if !there || x == nil {
 						continue
