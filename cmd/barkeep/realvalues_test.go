@@ -133,7 +133,8 @@ func TestRealValues(t *testing.T) {
 }
 
 // TestRealExtremes inspects true extremes: nothing that changes bars by itself
-// finds anything in them, and a repair without sources changes nothing.
+// finds anything in them, and a repair with a source that says the same and one
+// that cuts what is far away changes nothing, though a person approves.
 func TestRealExtremes(t *testing.T) {
 	dir := cmp.Or(testData, filepath.Join("..", "..", "..", "shared", "data"))
 	var files []string
@@ -162,9 +163,37 @@ func TestRealExtremes(t *testing.T) {
 			if n := found["non_finite"]; n > 0 {
 				t.Errorf("%d bars are set aside by themselves", n)
 			}
-			code, out, errs := run(t, "", "repair", "--symbol", "X", "--type", "corruption", "--data", data, "--max-share", "1", "--dry-run")
-			if code != exitDone && !strings.Contains(errs, "no source") {
-				t.Errorf("exit %d\n%s%s", code, out, errs)
+			// A source that says the same, and a liar who cuts what is far away, before
+			// it and behind it.
+			interval := "1d"
+			if strings.HasPrefix(filepath.Base(file), "EURCHFh4") {
+				interval = "4h"
+			}
+			width, err := series.ParseInterval(interval)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := series.Key{Symbol: "X", Interval: width}
+			for _, order := range [][]string{{"honest", "liar"}, {"liar", "honest"}} {
+				before := storedBars(t, data, key, &storage.Symbol{Sources: order})
+				var endpoints []string
+				for _, name := range order {
+					bars, folder := before, t.TempDir()
+					if name == "liar" {
+						bars = cutWicks(before)
+					}
+					putFile(t, filepath.Join(folder, "X-"+interval+".csv"), csvOf(bars))
+					endpoints = append(endpoints, fmt.Sprintf("{name: %s, url: %q, provider: files}", name, "file://"+filepath.ToSlash(folder)))
+				}
+				config := filepath.Join(t.TempDir(), "barkeep.yaml")
+				putFile(t, config, "endpoints: {own: ["+strings.Join(endpoints, ", ")+"]}\n")
+				code, out, errs := run(t, "", "repair", "--symbol", "X", "--interval", interval, "--type", "corruption", "--data", data, "--config", config, "--max-bars", "100000", "--max-share", "1", "--approve")
+				if code != exitDone || !strings.Contains(out, " 0 bars written") || strings.Contains(out, "quarantined") {
+					t.Errorf("%v: exit %d\n%s%s", order, code, out, errs)
+				}
+				if err := sameBars(storedBars(t, data, key, nil), before); err != nil {
+					t.Errorf("%v: %v", order, err)
+				}
 			}
 			t.Logf("%s", listed(found))
 			done++
@@ -205,4 +234,26 @@ func listed(counts map[string]int64) string {
 func likeBar(a, b series.Bar) bool {
 	near := func(x, y float64) bool { return math.Abs(x-y) <= 1e-4*math.Max(math.Abs(x), math.Abs(y)) }
 	return near(a.Open, b.Open) && near(a.High, b.High) && near(a.Low, b.Low) && near(a.Close, b.Close)
+}
+
+// csvOf writes bars as a file.
+func csvOf(c *series.Columns) string {
+	var b strings.Builder
+	b.WriteString("time,open,high,low,close,volume\n")
+	for i, at := range c.Time {
+		fmt.Fprintf(&b, "%d,%v,%v,%v,%v,%v\n", int64(at), c.Open[i], c.High[i], c.Low[i], c.Close[i], c.Volume[i])
+	}
+	return b.String()
+}
+
+// cutWicks is what a vendor makes of bars who takes a wick of more than 5% for an
+// error.
+func cutWicks(c *series.Columns) *series.Columns {
+	out := &series.Columns{}
+	for i := range c.Time {
+		b := c.Bar(i)
+		b.High, b.Low = min(b.High, 1.05*max(b.Open, b.Close)), max(b.Low, 0.95*min(b.Open, b.Close))
+		out.Append(b)
+	}
+	return out
 }
