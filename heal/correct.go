@@ -69,7 +69,10 @@ const witnessPad = 12
 //     bar cannot be true; else it is proposed;
 //   - they say the same: the bar stays, it is true as far as known;
 //   - they contradict each other: it stays, too;
-//   - nobody to ask: what cannot be a bar is set aside, the rest stays.
+//   - nobody to ask: what cannot be a bar is set aside, and what leaves a coarser
+//     bar that is stored; the rest stays.
+//
+// Finer bars that are stored are a source like the others.
 func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) error {
 	h := r.h
 	g := s.Grid
@@ -111,6 +114,15 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 		return err
 	}
 	heard := []*answers{first}
+	own, err := h.rebuilt(ctx, s, around, &sound, r.pol.Tolerance)
+	switch {
+	case err != nil:
+		return err
+	case len(own.list) > 0 && len(first.list) == 0:
+		heard[0] = own
+	case len(own.list) > 0:
+		heard = append(heard, own)
+	}
 	fixes := map[string]*series.Columns{}
 	aside := map[string]*series.Columns{}
 	for i, t := range stored.Time {
@@ -138,7 +150,15 @@ func (r *running) correct(ctx context.Context, s Series, p *SeriesPlan, w Step) 
 		case f.Severity == Violation && (f.Action == AutoCorrect || p.NoAsk != "" || len(rejected) > 0):
 			add(aside, f.Rule+": "+f.Evidence, mine)
 		default:
-			out.States["unproven"]++
+			inside, why, err := h.conserved(ctx, s, mine, r.pol.Tolerance)
+			if err != nil {
+				return err
+			}
+			if inside || mayBeTrue(f, mine) {
+				out.States["unproven"]++
+				continue
+			}
+			add(aside, f.Rule+": "+why, mine)
 		}
 	}
 	if out.States["proposed"] > 0 {
