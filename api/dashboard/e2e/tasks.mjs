@@ -39,7 +39,7 @@ try {
   await fetch(`${s.base}/v1/bars?symbol=DEMO&interval=1m&source=odd`, { method: 'POST', headers: { Authorization: 'Bearer ' + token, 'Content-Type': 'text/csv' }, body: `time,open,high,low,close,volume\n${off},1,2,0.5,1.5,3\n` })
   await page.reload()
   check('a bar in quarantine is marked on the chart', await page.waitForFunction(() => document.querySelector('[data-marks="1"]'), undefined, { timeout: 15_000 }).then(() => true, () => false))
-  check('and said in words', await see(page, /Q marks the 1 bars in quarantine/))
+  check('and said in words', await see(page, /Q marks what is in quarantine: 1/))
   await shot('sample')
 
   await page.route('**/v1/quality?*', async (route) => {
@@ -116,6 +116,7 @@ try {
   await page.getByLabel('Column of time').fill('when')
   check('the step of the rows is chosen', await page.waitForFunction(() => [...document.querySelectorAll('select')].some((x) => x.value === '1m')).then(() => true, () => false))
   await page.getByLabel('Column of time').fill('day')
+  check('nothing is written of a reading that was not shown', await button('Import').isDisabled())
   check('and follows another reading', await page.waitForFunction(() => [...document.querySelectorAll('select')].some((x) => x.value === '1d'), undefined, { timeout: 10_000 }).then(() => true, () => false))
   await shot('import')
   await button('Import').click()

@@ -2,7 +2,7 @@ import { useMemo, useState } from 'preact/hooks'
 import { get, post, token } from './api'
 import { ago, bytes, count, share, time } from './format'
 import { Action, endpointTone, Failure, link, Mark, Panel, Score, StateBar, Tile, toneOf, useLoad, Wait } from './parts'
-import type { DataHealth, SeriesHealth, Status } from './types'
+import type { DataHealth, Repair, SeriesHealth, Status } from './types'
 
 export function Overview() {
   const { data, error, reload } = useLoad<Status>((s) => get('/status', s), [], ['repair', 'alert', 'health', 'bar'], 10_000)
@@ -39,6 +39,7 @@ export function Overview() {
           </div>
         </Panel>
       )}
+      {data.healing.queued > 0 && <Queue total={data.healing.queued} />}
       <Panel title="Every slot, by what is known of it">
         <StateBar counts={t.states} hide={['closed', 'unlisted', 'unknown']} />
       </Panel>
@@ -92,6 +93,29 @@ export function Overview() {
         </Panel>
       </div>
     </>
+  )
+}
+
+// Queue lists the repairs that wait, the longest first.
+function Queue({ total }: { total: number }) {
+  const { data } = useLoad<{ repairs: Repair[] }>((s) => get('/v1/repairs?status=queued&limit=1000', s), [total], ['repair'], 10_000)
+  const next = [...(data?.repairs ?? [])].sort((a, b) => a.asked - b.asked).slice(0, 5)
+  return (
+    <Panel title={`Waiting to be healed: ${count(total)}`}>
+      <ol>
+        {next.map((r) => (
+          <li key={r.id}>
+            <a href={'#/repairs/' + r.id}>
+              {r.request.symbol} {r.request.interval ?? ''}
+            </a>{' '}
+            <span class="dim">
+              {r.request.repair_type}, {r.steps > 0 ? `${count(r.steps)} questions, ` : ''}asked {ago(r.asked)} by {r.request.actor ?? 'nobody'}
+            </span>
+          </li>
+        ))}
+      </ol>
+      {total > next.length && next.length > 0 && <div class="dim">and {count(total - next.length)} more</div>}
+    </Panel>
   )
 }
 

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { ask, get, post, query, setToken, token } from './api'
+import { ApiError, ask, get, post, query, setToken, token } from './api'
 import { ago, bytes, count, isLocal, setLocal, time } from './format'
 import { Action, endpointTone, Failure, link, Mark, Panel, toneOf, useLoad, Wait } from './parts'
 import { PlanView, RepairView } from './series'
@@ -15,7 +15,7 @@ export function Endpoints() {
       <p class="lead">Where bars are fetched from. Availability and rates are of the last five minutes.</p>
       {data.endpoints.length === 0 && <div class="empty">None are configured: add them under “endpoints” of the configuration.</div>}
       <section class="panel scroll">
-        <table>
+        <table class="cards">
           <thead>
             <tr>
               <th>Endpoint</th><th>Breaker</th><th class="num">Answered</th><th class="num">Requests</th><th class="num">Errors</th><th class="num">p50 / p95</th><th>Budget</th><th>Last day, last error</th><th />
@@ -24,22 +24,28 @@ export function Endpoints() {
           <tbody>
             {data.endpoints.map((e) => (
               <tr class="row" key={e.name}>
-                <td class="name">
-                  {e.name}
-                  <div class="dim">{e.provider}</div>
+                <td class="name" data-label="Endpoint">
+                  <div>
+                    {e.name}
+                    <div class="dim">{e.provider}</div>
+                  </div>
                 </td>
-                <td>
+                <td data-label="Breaker">
+                  <div>
                   <Mark tone={endpointTone(e)}>{e.paused_until ? 'left alone' : e.requests === 0 ? 'not asked' : e.breaker}</Mark>
                   {e.paused_until && <div class="dim">{e.paused_why}, until {time(e.paused_until)}</div>}
+                  </div>
                 </td>
-                <td class="num">{e.requests ? e.availability.toFixed(1) + '%' : '–'}</td>
-                <td class="num">{count(e.requests)}</td>
-                <td class="num">
-                  {count(e.errors)}
-                  <div class="dim">{Object.entries(e.error_kinds).map(([k, n]) => `${k} ${n}`).join(', ')}</div>
+                <td class="num" data-label="Answered">{e.requests ? e.availability.toFixed(1) + '%' : '–'}</td>
+                <td class="num" data-label="Requests">{count(e.requests)}</td>
+                <td class="num" data-label="Errors">
+                  <div>
+                    {count(e.errors)}
+                    <div class="dim">{Object.entries(e.error_kinds).map(([k, n]) => `${k} ${n}`).join(', ')}</div>
+                  </div>
                 </td>
-                <td class="num">{e.requests ? `${e.latency_p50_ms.toFixed(0)} / ${e.latency_p95_ms.toFixed(0)} ms` : '–'}</td>
-                <td class="when">{e.budget.map((b) => `${b.left}/${b.most} in ${b.window_s} s`).join(', ') || '–'}</td>
+                <td class="num" data-label="p50 / p95">{e.requests ? `${e.latency_p50_ms.toFixed(0)} / ${e.latency_p95_ms.toFixed(0)} ms` : '–'}</td>
+                <td class="when" data-label="Budget">{e.budget.map((b) => `${b.left}/${b.most} in ${b.window_s} s`).join(', ') || '–'}</td>
                 <td class="wide">
                   <Day endpoint={e} />
                   {e.last_error && <div class="dim">{e.last_error.kind}, {ago(e.last_error.time)}: {e.last_error.text}</div>}
@@ -119,7 +125,7 @@ export function Alerts() {
   }
   const rows = (list: Alert[], live: boolean) => (
     <div class="scroll">
-      <table>
+      <table class="cards">
         <thead>
           <tr>
             <th>Rule</th><th>Subject</th><th>State</th><th>Since</th><th>Detail</th><th />
@@ -128,10 +134,10 @@ export function Alerts() {
         <tbody>
           {list.map((a) => (
             <tr class="row" key={a.id}>
-              <td><Mark tone={live ? toneOf(a.severity) : 'dim'}>{a.rule}</Mark></td>
+              <td data-label="Rule"><Mark tone={live ? toneOf(a.severity) : 'dim'}>{a.rule}</Mark></td>
               <td class="wide">{a.subject}</td>
-              <td>{a.state}{a.by ? ` by ${a.by}` : ''}{a.silenced_until ? ` until ${time(a.silenced_until)}` : ''}</td>
-              <td class="when">{time(a.since)}{a.resolved ? ` to ${time(a.resolved)}` : ''}</td>
+              <td data-label="State">{`${a.state}${a.by ? ` by ${a.by}` : ''}${a.silenced_until ? ` until ${time(a.silenced_until)}` : ''}`}</td>
+              <td class="when" data-label="Since">{`${time(a.since)}${a.resolved ? ` to ${time(a.resolved)}` : ''}`}</td>
               <td class="wide">{a.detail}</td>
               <td>
                 {live && (
@@ -556,6 +562,8 @@ export function Import() {
     map: Object.entries(map).filter(([, column]) => column).map(([field, column]) => field + '=' + column).join(','),
   }
   const asked = JSON.stringify(reading)
+  // The reading that the preview is of: until it is this one, nothing is written.
+  const [previewed, setPreviewed] = useState('')
   useEffect(() => {
     if (!file) return
     const gone = new AbortController()
@@ -565,9 +573,10 @@ export function Import() {
       const whole = /\.(gz|zst|zip|parquet|feather|arrow|tgz|tar|json)$/i.test(file.name)
       try {
         const r = await fetch('/v1/imports/preview' + query({ name: file.name, ...reading }), { method: 'POST', headers, signal: gone.signal, body: whole ? file : file.slice(0, previewBytes) })
-        const v = (await r.json()) as Preview & { error?: { message: string } }
-        if (!r.ok) throw new Error(v.error?.message ?? `The server answered ${r.status}.`)
+        const v = (await r.json()) as Preview & { error?: { code: string; message: string } }
+        if (!r.ok) throw new ApiError(r.status, v.error?.code ?? 'unknown', v.error?.message ?? `The server answered ${r.status}.`)
         setPreview(v)
+        setPreviewed(asked)
         setError(null)
         if (!chosen.current) setInterval_(v.step ?? '') // another reading has another step
       } catch (e) {
@@ -675,14 +684,14 @@ export function Import() {
             </div>
             {preview && preview.bars.length > 0 && (
               <div class="scroll">
-                <table>
+                <table class="cards">
                   <caption>The first bars, as they would be written</caption>
                   <thead><tr><th>time</th>{fields.slice(1).map((f) => <th key={f} class="num">{f}</th>)}</tr></thead>
                   <tbody>
                     {preview.bars.map((b) => (
                       <tr key={b.time}>
-                        <td class="when">{time(b.time)}</td>
-                        {([b.open, b.high, b.low, b.close, b.volume]).map((v, i) => <td key={i} class="num">{v === null ? 'none' : String(v)}</td>)}
+                        <td class="when" data-label="time">{time(b.time)}</td>
+                        {([b.open, b.high, b.low, b.close, b.volume]).map((v, i) => <td key={i} class="num" data-label={fields[i + 1]}>{v === null ? 'none' : String(v)}</td>)}
                       </tr>
                     ))}
                   </tbody>
@@ -707,7 +716,7 @@ export function Import() {
                   <option value="quarantine">goes to quarantine</option>
                 </select>
               </label>
-              {preview && symbol && interval ? <Action label="Import" main run={send} /> : <button disabled>Import</button>}
+              {preview && previewed === asked && symbol && interval ? <Action label="Import" main run={send} /> : <button class="act main" disabled>Import</button>}
             </div>
             {preview?.step && interval && preview.step !== interval && <p class="note warn" role="status">The rows are {preview.step} apart, and {interval} is chosen.</p>}
             {sent > 0 && sent < 1 && <progress max={1} value={sent} aria-label="upload" />}

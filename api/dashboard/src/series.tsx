@@ -92,7 +92,7 @@ export function Series({ symbol, interval, at }: { symbol: string; interval: str
         </div>
         <LateChart symbol={symbol} interval={display} stored={interval} asof={asof} at={at} runs={coverage.data?.runs ?? []} asides={asides.data?.quarantine ?? []} pick={setSlot} />
         <p class="dim">
-          Click a bar or a gap to see all that is known of it. Hollow bars are synthetic, blue ones corrected{(asides.data?.quarantine.length ?? 0) > 0 ? `; Q marks the ${asides.data?.quarantine.length} bars in quarantine` : ''}.
+          Click a bar or a gap to see all that is known of it. Hollow bars are synthetic, blue ones corrected{(asides.data?.quarantine.length ?? 0) > 0 ? `; Q marks what is in quarantine: ${count(asides.data?.quarantine.length)}${asides.data?.more ? ' and more' : ''}` : ''}.
         </p>
       </section>
       {slot !== undefined && <Explain symbol={symbol} interval={interval} at={slot} />}
@@ -233,7 +233,7 @@ function Heat({ symbol, interval, runs }: { symbol: string; interval: string; ru
   }
   return (
     <>
-      <div class="heat">
+      <div class={cells.length <= 400 ? 'heat few' : 'heat'}>
         {cells.map((c) => {
           const text = `${time(c.from)}: ${c.open < 0.5 ? 'market closed' : share(c.good / c.open)}`
           return <a key={c.from} class={'h' + grade(c)} href={`#/series/${encodeURIComponent(symbol)}/${interval}?at=${c.from}`} title={text} aria-label={text} />
