@@ -92,6 +92,10 @@ function Day({ endpoint: e }: { endpoint: Endpoint }) {
           </span>
         ))}
       </div>
+      <div class="dim axis" aria-hidden="true">
+        <span>{Math.ceil(slots / 6)} h ago</span>
+        <span>now</span>
+      </div>
       {(bad.length > 0 || e.changes.length > 0) && (
         <details>
           <summary>

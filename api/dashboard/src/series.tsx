@@ -265,7 +265,7 @@ function Gaps({ list, more, pick }: { list: Gap[]; more: number; pick: (at: numb
       {rows.length === 0 && <div class="empty">No gaps: every slot has a bar, or is known to have had no trades.</div>}
       <div class="scroll">
         {rows.length > 0 && (
-          <table>
+          <table class="cards">
             <thead>
               <tr>
                 <th>From</th>
@@ -280,14 +280,14 @@ function Gaps({ list, more, pick }: { list: Gap[]; more: number; pick: (at: numb
             <tbody>
               {rows.slice(0, most).map((g) => (
                 <tr class="row" key={g.from}>
-                  <td class="when">
+                  <td class="when" data-label="From">
                     <button class="act" onClick={() => pick(g.from)}>
                       {time(g.from)}
                     </button>
                   </td>
-                  <td class="when">{time(g.to)}</td>
-                  <td class="num">{count(g.bars)}</td>
-                  <td>
+                  <td class="when" data-label="To">{time(g.to)}</td>
+                  <td class="num" data-label="Bars">{count(g.bars)}</td>
+                  <td data-label="State">
                     <span class="mark">
                       <span class={'swatch st-' + g.state} />
                       {g.state}
@@ -295,8 +295,8 @@ function Gaps({ list, more, pick }: { list: Gap[]; more: number; pick: (at: numb
                     </span>
                   </td>
                   <td class="wide">{g.reason}</td>
-                  <td class="num">{g.attempts || ''}</td>
-                  <td class="when">{g.next_try ? ago(g.next_try) : ''}</td>
+                  <td class="num" data-label="Attempts">{g.attempts || ''}</td>
+                  <td class="when" data-label="Next">{g.next_try ? ago(g.next_try) : ''}</td>
                 </tr>
               ))}
             </tbody>
