@@ -22,12 +22,16 @@ func (h *Healer) planCorruption(ctx context.Context, s Series, span series.Span)
 	} else {
 		p.Sources, p.every, p.page = reach.Sources, reach.Every, max(reach.Page, 1)
 	}
-	page := p.page
+	page, witnesses := p.page, h.Policy().Witnesses
 	var runs, stretches []series.Run
 	if err := h.Inspect(ctx, s.Key, InspectOptions{Span: span, barsOnly: true}, func(f Finding) error {
 		if len(f.Stretches) > 0 {
 			p.Steps = append(p.Steps, f)
-			stretches = append(stretches, s.Grid.Run(f.Stretches[0].span()))
+			run := s.Grid.Run(f.Stretches[0].span())
+			stretches = append(stretches, run)
+			if p.NoAsk == "" { // beside the step, and then all of it
+				p.asks += int64(witnesses) * (1 + (run.Len()+page-1)/page)
+			}
 		} else if f.Action != FlagOnly {
 			runs = append(runs, s.Grid.Run(series.Span{From: f.From, To: f.To}))
 		}

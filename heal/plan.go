@@ -91,6 +91,7 @@ type SeriesPlan struct {
 	every   time.Duration // a request
 	page    int64
 	touched []series.Run // slots that may get a bar
+	asks    int64        // requests that the steps take, about
 }
 
 // Step is a span of a plan.
@@ -171,6 +172,8 @@ func (p *Plan) add(sp *SeriesPlan, expected int64, pol *Policy) {
 			p.Takes += time.Duration(w.Cost) * sp.every
 		}
 	}
+	p.Requests += sp.asks
+	p.Takes += time.Duration(sp.asks) * sp.every
 	bars := series.Total(series.Normalize(sp.touched))
 	p.Bars += bars
 	if most := max(int64(pol.MaxShare*float64(expected)), pol.ShareFloor); pol.MaxShare > 0 && bars > most && p.Over == "" {
