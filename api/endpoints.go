@@ -56,8 +56,8 @@ type EndpointHealth struct {
 // EndpointChange is a change in the life of an endpoint.
 type EndpointChange struct {
 	Time  series.Time  `json:"time"`
-	State string       `json:"state"` // closed, open, half_open, paused
-	Why   string       `json:"why,omitempty"`
+	State string       `json:"state"`         // closed, open, half_open, paused
+	Why   string       `json:"why,omitempty"` // of a pause its reason, of a breaker which requests it is for; empty is all
 	Until *series.Time `json:"until"`
 }
 

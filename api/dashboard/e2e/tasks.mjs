@@ -71,9 +71,34 @@ try {
   check('the day of an endpoint is drawn', await page.locator('.day span').first().waitFor({ timeout: 15_000 }).then(() => true, () => false))
   await page.locator('summary').first().click()
   check('its errors have kinds and times', await see(page, /Unavailable \d/))
+  for (let tries = 0; tries < 8; tries++) await ask('POST', '/endpoints/test', { name: 'down' })
+  const opened = (await (await ask('GET', '/endpoints/health')).json()).endpoints[0].changes.filter((c) => c.state === 'open').length
+  await page.reload()
+  await page.locator('summary').first().click()
+  check('and the timeline says when and why the breaker opened', opened > 0 && await page.locator('.timeline li', { hasText: /^20\d\d.*open/ }).first().waitFor({ timeout: 10_000 }).then(() => true, () => false), `${opened} changes`)
   await shot('endpoints-down')
   const bad = await page.evaluate(`(async () => { ${axe}; const r = await axe.run(document, { resultTypes: ['violations'] }); return r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => v.id) })()`)
   check('the timeline has no serious fault of access', bad.length === 0, bad.join('; '))
+
+  // The overview of a bad day: what is open, what is healed, and what waits. Alerts
+  // of incidents take minutes to fire, and repairs without sources are over at
+  // once: the answer of the server is given some.
+  const repair = (id, more) => ({ id, request: { symbol: 'SLOW' + id, interval: '1m', repair_type: 'auto', actor: 'healer' }, asked: newest, outcomes: null, bars_written: 0, bars_filled: 0, requests: 0, step: 0, steps: 0, ...more })
+  await page.route('**/status', async (route) => {
+    const r = await route.fetch()
+    const v = await r.json()
+    v.healing = { queued: 7, running: repair('1', { status: 'running', started: v.at - 60_000, step: 10, steps: 100, bars_written: 4321 }) }
+    v.alerts = [{ id: 'i', rule: 'incident', type: 'data_quality', severity: 'critical', subject: 'binance', state: 'firing', since: v.at - 600_000, detail: '12 of 14 series wait' }]
+    await route.fulfill({ response: r, json: v })
+  })
+  await page.route('**/v1/repairs?status=queued*', (route) => route.fulfill({ json: { repairs: [repair('3', { status: 'queued', asked: newest + 5 }), repair('2', { status: 'queued' })] } }))
+  await page.goto(s.base + '/#/')
+  check('an open incident is shown', await see(page, '12 of 14 series wait') && await see(page, 'Open incidents'))
+  check('and when the repair under way will be done', await see(page, /10 of 100 questions, 4,321 bars written, about 9 minutes to go/))
+  check('and what waits, the longest first', await see(page, 'Waiting to be healed: 7') && await see(page, 'and 5 more') && /SLOW2.*SLOW3/s.test(await page.locator('main ol').textContent()))
+  await shot('bad-day')
+  await page.unroute('**/status')
+  await page.unroute('**/v1/repairs?status=queued*')
 
   // Settings: what changes is shown before it is applied.
   await page.goto(s.base + '/#/system')
@@ -146,6 +171,21 @@ try {
     await p.waitForTimeout(300)
     const size = await p.evaluate(() => parseFloat(getComputedStyle(document.body).fontSize))
     check(`${hash} is readable on a screen of 3840 px`, size >= 16, `${size} px`)
+    await p.close()
+  }
+  // Nothing jumps while a page loads: Lighthouse calls more than 0.1 poor.
+  for (const [width, height] of [[360, 740], [1400, 900]]) {
+    const p = await open(s.base, { width, height })
+    await see(p, '● live')
+    await p.waitForTimeout(500)
+    const shifted = await p.evaluate(() => new Promise((done) => {
+      let sum = 0
+      new PerformanceObserver((list) => {
+        for (const e of list.getEntries()) sum += e.hadRecentInput ? 0 : e.value
+      }).observe({ type: 'layout-shift', buffered: true })
+      setTimeout(() => done(sum), 100)
+    }))
+    check(`nothing jumps while the overview loads at ${width} px`, shifted < 0.1, String(shifted))
     await p.close()
   }
 } catch (e) {

@@ -99,10 +99,10 @@ function Day({ endpoint: e }: { endpoint: Endpoint }) {
       {(bad.length > 0 || e.changes.length > 0) && (
         <details>
           <summary>
-            {count(bad.reduce((n, s) => n + errors(s), 0))} errors, {count(e.changes.length)} changes of the breaker
+            {count(bad.reduce((n, s) => n + errors(s), 0))} errors, {count(e.changes.length)} {e.changes.length === 1 ? 'change' : 'changes'} of the breaker
           </summary>
           <ol class="timeline">
-            {[...e.changes.map((c) => ({ at: c.time, state: c.state, text: c.why ?? '', until: c.until })), ...bad.map((s) => ({ at: s.from, state: 'errors', text: kinds(s), until: null }))]
+            {[...e.changes.map((c) => ({ at: c.time, state: c.state, text: c.state === 'paused' || !c.why ? (c.why ?? '') : `for requests of “${c.why}”`, until: c.until })), ...bad.map((s) => ({ at: s.from, state: 'errors', text: kinds(s), until: null }))]
               .sort((a, b) => b.at - a.at)
               .slice(0, 40)
               .map((x, i) => (
@@ -644,8 +644,8 @@ export function Import() {
           onDrop={(e) => { e.preventDefault(); setOver(false); take(e.dataTransfer?.files[0]) }}
         >
           <label>
-            {file ? `${file.name}, ${bytes(file.size)}` : 'Drop a file here, or choose one: '}
-            <input type="file" aria-label="File to import" onChange={(e) => take(e.currentTarget.files?.[0])} />
+            {file ? `${file.name}, ${bytes(file.size)} ` : 'Drop a file here, or choose one: '}
+            <input type="file" class={file ? 'chosen' : ''} aria-label="File to import" onChange={(e) => take(e.currentTarget.files?.[0])} />
           </label>
         </div>
         {file && (
