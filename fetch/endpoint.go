@@ -96,8 +96,12 @@ type refused struct {
 // series: to ask it for each page would cost as much as the pages.
 var refusalMemory = map[Kind]time.Duration{NotEntitled: time.Hour, UnknownSymbol: 10 * time.Minute}
 
-// refuses remembers that the vendor does not give a series.
+// refuses remembers that the vendor does not give a series. A folder is asked
+// again: it costs nothing, and a file may come in.
 func (e *endpoint) refuses(now time.Time, series string, err *Error) {
+	if _, local := e.Provider.(Local); local {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.refused == nil || len(e.refused) > 10_000 {

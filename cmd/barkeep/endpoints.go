@@ -252,7 +252,7 @@ func (a *app) openPool(state string) (*fetch.Pool, error) {
 		list = builtinEndpoints()
 	}
 	transport := fetch.NewTransport(fetch.TransportOptions{})
-	transport.RegisterProtocol("file", files.NewTransport(a.logger()))
+	transport.RegisterProtocol("file", a.disk())
 	p, err := fetch.New(fetch.Options{
 		Transport: transport, Endpoints: list, Balance: a.cfg.Balance, State: state, PerHost: a.cfg.PerHost, Hedge: a.cfg.Hedge,
 		ProbeEvery: a.cfg.ProbeEvery, Logger: a.logger(),

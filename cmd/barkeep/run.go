@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/barkeepdb/barkeep/api"
+	"github.com/barkeepdb/barkeep/fetch/files"
 	"github.com/barkeepdb/barkeep/storage"
 )
 
@@ -47,6 +49,8 @@ type app struct {
 	server         atomic.Pointer[api.Server] // while it serves
 	level          slog.LevelVar              // of the log
 	logFile        io.Writer                  // nil is none
+	files          sync.Once                  // of transport
+	transport      *files.Transport           // of folders of files
 	grace          time.Duration              // what requests get to finish when serve stops
 	exit           func(code int)             // for fatal; nil is os.Exit
 }

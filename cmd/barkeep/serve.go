@@ -99,6 +99,10 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 		}
 		defer func() { _ = h.close() }() // what is under way is not waited for
 	}
+	watched, err := a.newFolders(s, h.Healer)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 	parts := newSupervisor(ending, logger)
 	alerts := a.newAlerts(s)
 	handler := api.New(api.Options{
@@ -114,6 +118,9 @@ func (a *app) serve(ctx context.Context, s *storage.Store, dir string) error {
 	parts.start("healer", func(ctx context.Context) error {
 		return h.heals(ctx, live.auto.Load)
 	})
+	if watched != nil {
+		parts.start("folders", func(ctx context.Context) error { return watched.run(ctx, live.auto.Load) })
+	}
 	if a.cfg.Radar && h.pool != nil {
 		parts.start("radar", h.revisions)
 	}

@@ -218,3 +218,10 @@ func putFresh(t *testing.T, dir, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+func touch(t *testing.T, full string, at time.Time) {
+	t.Helper()
+	if err := os.Chtimes(full, at, at); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/barkeepdb/barkeep/series"
@@ -74,7 +75,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.mu.Lock()
 	f := t.folders[root]
 	if f == nil {
-		f = &folder{root: filepath.FromSlash(root), log: t.log, files: map[string]*file{}, told: map[string]bool{}}
+		f = newFolder(filepath.FromSlash(root), t.log)
 		t.folders[root] = f
 	}
 	t.mu.Unlock()
@@ -90,6 +91,16 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return answer(r, http.StatusOK, []byte("{}")), nil
 	}
 	return answer(r, http.StatusBadRequest, problem("no such question")), nil
+}
+
+// look makes the next question of a folder look which files there are.
+func (t *Transport) look(root string) {
+	t.mu.Lock()
+	f := t.folders[root]
+	t.mu.Unlock()
+	if f != nil {
+		f.stale.Store(true)
+	}
 }
 
 func problem(text string) []byte {
@@ -108,8 +119,9 @@ func answer(r *http.Request, status int, body []byte) *http.Response {
 
 // folder is what is known of a folder. Its owner holds mu.
 type folder struct {
-	root string
-	log  *slog.Logger
+	root  string
+	log   *slog.Logger
+	stale atomic.Bool // what was scanned is known to be old
 
 	mu      sync.Mutex
 	scanned time.Time
@@ -214,9 +226,13 @@ func (f *folder) candidates(x *file, symbol string, sel selection) (list []candi
 // several reports whether the file was found to be an archive of several series.
 func (x *file) several() bool { return errors.Is(x.wrong, barfile.ErrSeveral) }
 
+func newFolder(root string, log *slog.Logger) *folder {
+	return &folder{root: root, log: log, files: map[string]*file{}, told: map[string]bool{}}
+}
+
 // scan looks which files there are; those that changed are forgotten.
 func (f *folder) scan() error {
-	if time.Since(f.scanned) < rescan {
+	if !f.stale.Swap(false) && time.Since(f.scanned) < rescan {
 		return nil
 	}
 	f.names = f.names[:0]
