@@ -74,6 +74,12 @@ func TestBombs(t *testing.T) {
 	list := slices.Concat(packedBombs(t), columnBombs(t), textBombs(), numberBombs(t, srv.url), pathBombs())
 	for _, b := range list {
 		grown, took, status, answer := b.send(t, srv.url, token)
+		// When garbage is collected is chance, and so is what else the machine does:
+		// what a bomb takes it takes each time.
+		for try := 0; try < 2 && (grown > bombGrowth || took > bombTime); try++ {
+			g, d, _, _ := b.send(t, srv.url, token)
+			grown, took = min(grown, g), min(took, d)
+		}
 		if testing.Verbose() && (grown > 8<<20 || took > 300*time.Millisecond) {
 			t.Logf("%-60s %d, %d MiB, %v", b.name, status, grown>>20, took.Round(time.Millisecond))
 		}
