@@ -58,8 +58,8 @@ func minutesOf(n int, now series.Time) *series.Columns {
 // now and then, the first of which bans us on the way, arrive whole and bit for
 // bit in the store.
 func TestFetchFailsOver(t *testing.T) {
-	now := series.TimeOf(time.Now())
-	truth := minutesOf(20_000, now)
+	// A bar that has only just ended is forming at first, and written again later.
+	truth := minutesOf(20_000, series.TimeOf(time.Now())-10*series.Minute)
 	market := func(symbol string) *fetchtest.Market {
 		return &fetchtest.Market{
 			Symbol: symbol, Bars: map[series.Interval]*series.Columns{series.Interval1m: truth},
