@@ -39,7 +39,7 @@ func (s *Server) postDemo(c *gin.Context) {
 		return
 	}
 	detail(c, "%d bars of %s", bars.Len(), sampleKey)
-	c.JSON(http.StatusCreated, sample{sampleKey.Symbol, sampleKey.Interval, bars.Len()})
+	c.PureJSON(http.StatusCreated, sample{sampleKey.Symbol, sampleKey.Interval, bars.Len()})
 }
 
 // sampleBars are two days of minutes before now. Their prices are a function of

@@ -37,5 +37,5 @@ func (s *Server) getRevisions(c *gin.Context) {
 	if len(out.Revisions) > limit {
 		out.Revisions, out.More = out.Revisions[:limit], true
 	}
-	c.JSON(http.StatusOK, out)
+	c.PureJSON(http.StatusOK, out)
 }

@@ -20,6 +20,8 @@ type Ask struct {
 	Span series.Span
 	// Proxies allows sources of grade Proxy, which are other venues.
 	Proxies bool
+	// Anew asks also those that refused the series, or its newest bars, of late.
+	Anew bool
 	// Patience is how long a page may wait for an endpoint that says, or whose
 	// breaker says, when it will answer; 0 stands for a minute, negative for no
 	// time at all. Waiting for a limit that we keep ourselves is not counted.
@@ -245,8 +247,10 @@ func (p *Pool) candidates(a Ask) (list []*candidate, causes []*Error) {
 			}
 			c.reach = p.reach(e, a.Interval)
 			c.ripe = series.MaxTime
-			c.out = e.refusal(time.Now(), c.symbol+" "+a.Interval.String())
-			if d := e.withheld(time.Now()); d > 0 {
+			if !a.Anew {
+				c.out = e.refusal(time.Now(), c.symbol+" "+a.Interval.String())
+			}
+			if d := e.withheld(time.Now()); d > 0 && !a.Anew {
 				c.withhold(p.clocks.now(e.host.name)-d, d, "it did not give the newest bars a moment ago")
 			}
 			list = append(list, c)

@@ -110,6 +110,13 @@ func (e *endpoint) refuses(now time.Time, series string, err *Error) {
 	e.refused[series] = refused{err, now.Add(refusalMemory[err.Kind])}
 }
 
+// accepts forgets that the vendor did not give a series.
+func (e *endpoint) accepts(series string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.refused, series)
+}
+
 // refusal is why the vendor does not give a series, if it said so of late.
 func (e *endpoint) refusal(now time.Time, series string) *Error {
 	e.mu.Lock()

@@ -447,6 +447,7 @@ func (x *window) take(c *candidate, part series.Run, s *Settled) {
 	x.mu.Lock()
 	was := x.last
 	x.last, c.why = c, nil
+	c.e.accepts(c.symbol + " " + x.a.Interval.String())
 	x.mu.Unlock()
 	if was != nil && was.e != c.e && x.p.balance == ByPriority && byRank(was, c) < 0 {
 		x.p.tell(c.e, FailedOver, "asked instead of "+was.e.Name, time.Time{})

@@ -249,7 +249,8 @@ func (a *answers) unspoken(stored *series.Columns) bool {
 // market they lie within any tolerance of their neighbours.
 func shifted(g series.Grid, stored, answer *series.Columns) int {
 	// off is how far the bars of the answer lie from those that are stored lag slots
-	// later, and how many were compared.
+	// later, and how many were compared; differ is how many are not the same.
+	differ := 0
 	off := func(lag int) (sum float64, n int) {
 		for i, t := range answer.Time {
 			j, ok := slices.BinarySearch(stored.Time, g.Time(g.SlotAt(t)+series.Slot(lag)))
@@ -257,13 +258,18 @@ func shifted(g series.Grid, stored, answer *series.Columns) int {
 				continue
 			}
 			m, x := stored.Bar(j), answer.Bar(i)
-			sum += abs(m.Open-x.Open) + abs(m.High-x.High) + abs(m.Low-x.Low) + abs(m.Close-x.Close)
+			d := abs(m.Open-x.Open) + abs(m.High-x.High) + abs(m.Low-x.Low) + abs(m.Close-x.Close)
+			if sum += d; d > 0 && lag == 0 {
+				differ++
+			}
 			n++
 		}
 		return sum, n
 	}
 	own, n := off(0)
-	if n < shiftLeast || own == 0 {
+	// Most bars differ then. In a market that stands still one that was revised
+	// would look like it: at the end of the answer it has no other slot.
+	if n < shiftLeast || 2*differ <= n {
 		return 0
 	}
 	own /= float64(n)

@@ -105,6 +105,29 @@ func TestQuietShift(t *testing.T) {
 	}
 }
 
+// TestStandstill has a source that revised a bar before a hole, a little,
+// in a market in which nothing moves: it is believed.
+func TestStandstill(t *testing.T) {
+	w := newWorld(t, heal.Policy{Strategy: heal.SourcesOnly, MaxShare: -1})
+	truth, ours := &series.Columns{}, &series.Columns{}
+	for i := range 300 {
+		b := series.NewBar(t0+series.Time(i)*series.Minute, 100, 100, 100, 100, 1)
+		truth.Append(b)
+		if i == 97 { // the first one that is asked for again is stored as it was said first
+			b.Close, b.High = 100.01, 100.01
+		}
+		if i < 100 || i >= 200 {
+			ours.Append(b)
+		}
+	}
+	w.venue.truth[btc] = truth
+	w.write(btc, ours)
+	x := w.repair(heal.Request{Symbol: btc.Symbol, To: truth.Time[299] + 1})
+	if x.Status != heal.Done || x.Written != 100 || len(x.Outcomes[0].Rejected) > 0 {
+		t.Errorf("%s, %d bars, rejected %q: %s", x.Status, x.Written, x.Outcomes[0].Rejected, x.Error)
+	}
+}
+
 // TestOutward plans a long hole before the bars that are stored: the windows
 // begin beside these.
 func TestOutward(t *testing.T) {

@@ -124,23 +124,14 @@ type watcher struct {
 }
 
 // watch evaluates the rules until ctx ends.
-func (w *watcher) watch(ctx context.Context, e *alert.Engine, every time.Duration) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
+func (w *watcher) watch(ctx context.Context, e *alert.Engine, pause time.Duration) error {
+	return every(ctx, pause, func() error {
 		cs, unseen := w.conditions(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := e.Evaluate(ctx, cs, unseen...); err != nil {
-			return err
-		}
-	}
+		return e.Evaluate(ctx, cs, unseen...)
+	})
 }
 
 // conditions are what holds now. A part that cannot be looked at, because the
@@ -311,14 +302,7 @@ func (w *watcher) resources(add adder) {
 
 // audits proves the journal once a day.
 func (w *watcher) audits(ctx context.Context) error {
-	tick := time.NewTicker(24 * time.Hour)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
+	return every(ctx, 24*time.Hour, func() error {
 		if _, err := w.store.AuditHead(ctx); err != nil {
 			return err
 		}
@@ -332,5 +316,6 @@ func (w *watcher) audits(ctx context.Context) error {
 		if len(rep.Problems) > 0 {
 			w.app.logger().Error("the journal is not what was written", "problems", strings.Join(rep.Problems, "; "))
 		}
-	}
+		return nil
+	})
 }

@@ -99,7 +99,7 @@ func (e endpointsAPI) testBars(ctx context.Context, r *api.EndpointResult, symbo
 	now := series.TimeOf(time.Now())
 	begun := time.Now()
 	_, err := e.pool.Bars(ctx, fetch.Ask{
-		Sources: []fetch.Source{{Provider: r.Provider, Symbol: symbol}}, Interval: interval, Patience: -1,
+		Sources: []fetch.Source{{Provider: r.Provider, Symbol: symbol}}, Interval: interval, Patience: -1, Anew: true,
 		Span: series.Span{From: now - 10*interval.Width(), To: now},
 	}, func(b fetch.Batch) error { r.Bars += b.Bars.Len(); return nil })
 	r.LatencyMS = ms(time.Since(begun))

@@ -60,18 +60,7 @@ func (a *app) newFolders(s *storage.Store, h *heal.Healer) (*folders, error) {
 
 // run looks until ctx ends, and queues repairs while auto says so.
 func (f *folders) run(ctx context.Context, auto func() bool) error {
-	tick := time.NewTicker(foldersEvery)
-	defer tick.Stop()
-	for {
-		if err := f.look(ctx, auto()); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
+	return atOnce(ctx, foldersEvery, func() error { return f.look(ctx, auto()) })
 }
 
 // look looks once. A folder that cannot be read is told and looked at again.

@@ -115,18 +115,7 @@ func (h *healing) heals(ctx context.Context, auto func() bool) error {
 
 // revisions has bars read again until ctx ends.
 func (h *healing) revisions(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			if err := h.Radar(ctx); err != nil && ctx.Err() == nil {
-				return err
-			}
-		}
-	}
+	return every(ctx, 20*time.Second, func() error { return h.Radar(ctx) })
 }
 
 // ended waits for the healer.

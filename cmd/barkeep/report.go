@@ -18,39 +18,19 @@ import (
 const reportFile = "data_health_report.json"
 
 // writeReports writes the report now and then until ctx ends.
-func writeReports(ctx context.Context, s *api.Server, dir string, every time.Duration) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		if err := writeReport(ctx, s, filepath.Join(dir, reportFile)); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
+func writeReports(ctx context.Context, s *api.Server, dir string, pause time.Duration) error {
+	return atOnce(ctx, pause, func() error { return writeReport(ctx, s, filepath.Join(dir, reportFile)) })
 }
 
 // keepMetrics writes the history of the metrics until ctx ends.
 func keepMetrics(ctx context.Context, s *api.Server) error {
-	tick := time.NewTicker(api.HistoryStep)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
+	return every(ctx, api.HistoryStep, func() error {
 		err := s.KeepMetrics(ctx)
 		if _, unavailable := errors.AsType[*storage.UnavailableError](err); unavailable {
-			continue // for what is missing while the disk is full there is an alert
+			return nil // for what is missing while the disk is full there is an alert
 		}
-		if err != nil {
-			return err
-		}
-	}
+		return err
+	})
 }
 
 // writeReport replaces the report as a whole: a reader never sees half of one.

@@ -93,18 +93,10 @@ type retention struct {
 }
 
 func (r *retention) run(ctx context.Context) error {
-	tick := time.NewTicker(retentionEvery)
-	defer tick.Stop()
-	for {
-		if _, err := r.pass(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
+	return atOnce(ctx, retentionEvery, func() error {
+		_, err := r.pass(ctx)
+		return err
+	})
 }
 
 // pass looks at every series once and returns how many bars were deleted. A

@@ -150,6 +150,30 @@ func indexLine(text string) int {
 	return -1
 }
 
+// every calls f after each stretch of time until ctx ends or f fails.
+func every(ctx context.Context, d time.Duration, f func() error) error {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if err := f(); err != nil {
+			return err
+		}
+	}
+}
+
+// atOnce is every, and the first call comes at once.
+func atOnce(ctx context.Context, d time.Duration, f func() error) error {
+	if err := f(); err != nil {
+		return err
+	}
+	return every(ctx, d, f)
+}
+
 var errNoComponent = errors.New("there is no such component")
 
 // Restart ends components and starts them again: those named, or all.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +63,52 @@ func TestDelay(t *testing.T) {
 		}
 		if refused != 1 {
 			t.Errorf("question %d: refused %d times, want 1", try, refused)
+		}
+	}
+}
+
+// TestRefused: a vendor that has no right plan is asked once, not for each
+// question, but when it is to be asked anew; once it answers it is asked again.
+func TestRefused(t *testing.T) {
+	now := series.TimeOf(time.Now())
+	i := series.Interval1m
+	m := &Market{Symbol: "IBM", Bars: map[series.Interval]*series.Columns{i: truth(i, 200, now, 5)}, Now: func() series.Time { return now }}
+	h := Vendor("alpaca", m)
+	var denied atomic.Bool
+	denied.Store(true)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if denied.Load() {
+			m.count()
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	key := fetch.Credentials{Key: fetch.NewSecret("k"), Secret: fetch.NewSecret("s")}
+	pool, err := fetch.New(fetch.Options{Endpoints: []fetch.Endpoint{{Name: "a", URL: s.URL, Provider: vendors.ByName("alpaca"), AllowPrivate: true, Credentials: key}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pool.Close(t.Context()) }()
+	c := m.Bars[i]
+	for step, x := range []struct {
+		denied, anew, asked, answered bool
+	}{
+		{denied: true, asked: true},
+		{denied: true},
+		{denied: true, anew: true, asked: true},
+		{},
+		{anew: true, asked: true, answered: true},
+		{asked: true, answered: true},
+	} {
+		denied.Store(x.denied)
+		was := m.Requests()
+		_, err := pool.Bars(t.Context(), fetch.Ask{
+			Sources: []fetch.Source{{Provider: "alpaca", Symbol: "IBM"}}, Interval: i, Span: series.Span{From: c.Time[10], To: c.Time[100]}, Patience: -1, Anew: x.anew,
+		}, func(fetch.Batch) error { return nil })
+		if asked := m.Requests() > was; asked != x.asked || (err == nil) != x.answered {
+			t.Errorf("question %d: asked is %v, the error %v", step, asked, err)
 		}
 	}
 }

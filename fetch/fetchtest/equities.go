@@ -327,7 +327,13 @@ func (m *Market) yahooEvents(from, to series.Time) string {
 		if x.Kind == series.Split {
 			splits = append(splits, fmt.Sprintf(`"%d":{"date":%d,"numerator":%s,"denominator":1,"splitRatio":"%s:1"}`, int64(t/1000), int64(t/1000), num(x.Ratio), num(x.Ratio)))
 		} else {
-			dividends = append(dividends, fmt.Sprintf(`"%d":{"amount":%s,"date":%d}`, int64(t/1000), num(x.Amount), int64(t/1000)))
+			amount := x.Amount // freed of later splits, like the prices
+			for _, y := range m.Actions {
+				if y.Kind == series.Split && y.Ex > x.Ex {
+					amount /= y.Ratio
+				}
+			}
+			dividends = append(dividends, fmt.Sprintf(`"%d":{"amount":%s,"date":%d}`, int64(t/1000), num(amount), int64(t/1000)))
 		}
 	}
 	if len(splits)+len(dividends) == 0 {
